@@ -1,0 +1,247 @@
+"""The mathematics of the VAE as plain functions on NumPy arrays, each backward under its forward.
+
+No state, no classes, no files: layers.py owns the arrays, cuda/ has the twins of these functions.
+
+Letters, here and everywhere: B images in a batch, D pixels, H hidden units, Z latent dimensions.
+``dx`` is dLoss/dx and has the shape of x. Results go into the arrays named last; each docstring
+says whether they are overwritten or added to. ``scale`` is 1/B: a loss is a mean over the batch,
+in nats per image.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+Array = np.ndarray
+LOG_2 = float(np.log(2.0))
+# The likelihood multiplies up to this many factors in [1, 2]: 2^120 is still a float32.
+FACTORS = 120
+
+
+def matmul(a: Array, b: Array, out: Array) -> Array:
+    """Overwrite `out` with the matrix product a b; every product of the engine passes here."""
+    return np.matmul(a, b, out=out)
+
+
+# --- Linear: y = x W^T + b, with W of shape (out, in) as in PyTorch ---------------------------
+
+
+def linear(x: Array, weight: Array, bias: Array, y: Array) -> Array:
+    """Overwrite y (B, out) with x W^T + b for x (B, in), weight (out, in), bias (out,)."""
+    matmul(x, weight.T, y)
+    y += bias
+    return y
+
+
+def linear_backward_input(dy: Array, weight: Array, dx: Array) -> Array:
+    """Overwrite dx (B, in): y_bo = sum_i x_bi W_oi + b_o, so dx_bi = sum_o dy_bo W_oi."""
+    return matmul(dy, weight, dx)
+
+
+def linear_backward_params(x: Array, dy: Array, dweight: Array, dbias: Array) -> None:
+    """Overwrite dweight (out, in) and dbias (out,): each is used by every row, so rows add up.
+
+    dW_oi = sum_b dy_bo x_bi and db_o = sum_b dy_bo.
+    """
+    matmul(dy.T, x, dweight)
+    np.add.reduce(dy, axis=0, out=dbias)
+
+
+# --- Activations: each backward needs only the forward's output --------------------------------
+
+
+def relu(x: Array, y: Array) -> Array:
+    """Overwrite y with max(x, 0)."""
+    y.fill(0)  # an array of zeros: NumPy's maximum is four times slower against a scalar
+    return np.maximum(x, y, out=y)
+
+
+def relu_backward(y: Array, dy: Array, dx: Array) -> Array:
+    """Overwrite dx: the slope is 1 where the output is positive and 0 elsewhere."""
+    np.greater(y, 0, out=dx)
+    dx *= dy
+    return dx
+
+
+def sigmoid(x: Array, y: Array) -> Array:
+    """Overwrite y with 1 / (1 + exp(-x)), written as (1 + tanh(x/2)) / 2, which never overflows."""
+    np.multiply(x, 0.5, out=y)
+    np.tanh(y, out=y)
+    y *= 0.5
+    y += 0.5
+    return y
+
+
+def sigmoid_backward(y: Array, dy: Array, dx: Array) -> Array:
+    """Overwrite dx = dy y (1 - y): with y = 1/(1+e^-x), y' = e^-x / (1+e^-x)^2 = y (1 - y)."""
+    np.subtract(1, y, out=dx)
+    dx *= y
+    dx *= dy
+    return dx
+
+
+def tanh(x: Array, y: Array) -> Array:
+    """Overwrite y with tanh(x)."""
+    return np.tanh(x, out=y)
+
+
+def tanh_backward(y: Array, dy: Array, dx: Array) -> Array:
+    """Overwrite dx = dy (1 - y^2), from tanh = sinh/cosh and the quotient rule."""
+    np.multiply(y, y, out=dx)
+    np.subtract(1, dx, out=dx)
+    dx *= dy
+    return dx
+
+
+# --- Reparameterization (Kingma and Welling 2014, section 2.4) ---------------------------------
+
+
+def reparameterize(mu: Array, logvar: Array, eps: Array, noise: Array, z: Array) -> Array:
+    """Overwrite noise with sigma eps and z with mu + sigma eps, sigma = exp(logvar/2); all (B, Z)."""
+    np.multiply(logvar, 0.5, out=noise)
+    np.exp(noise, out=noise)  # sigma: the variance is exp(logvar), the deviation its root
+    noise *= eps
+    return np.add(mu, noise, out=z)
+
+
+def reparameterize_backward(
+    dz: Array, noise: Array, work: Array, dmu: Array, dlogvar: Array
+) -> None:
+    """Add the paths through z to dmu and dlogvar (both B, Z); `work` (B, Z) is scratch.
+
+    dz/dmu = 1, and dz/dlogvar = d/dlogvar [eps exp(logvar/2)] = eps sigma / 2 = noise / 2.
+    """
+    dmu += dz
+    np.multiply(dz, noise, out=work)
+    work *= 0.5
+    dlogvar += work
+
+
+# --- The two terms of the loss, each with its gradient -----------------------------------------
+
+
+def bernoulli_nll(logits: Array, x: Array, scale: float, work: Array, dlogits: Array) -> float:
+    """Return scale * sum of -log p(x|logits) and overwrite dlogits with its gradient; all (B, D).
+
+    For one pixel with logit l: -log p = softplus(l) - x l, where softplus(l) = log(1 + e^l), and
+    d/dl [softplus(l) - x l] = sigmoid(l) - x: Sigmoid followed by cross-entropy, collapsed.
+
+    With t = tanh(l/2) both come from one transcendental: sigmoid(l) = (1 + t) / 2, and
+    softplus(l) = max(l, 0) - log sigmoid(|l|) = max(l, 0) + log 2 - log(1 + |t|).
+    Each 1 + |t| lies in [1, 2], so a product of 120 of them fits a float32, and the sum of
+    logarithms is the logarithm of products. `work` (B, D) is scratch.
+    """
+    value = _sum(relu(logits, work)) - float(np.vdot(x, logits))
+    np.multiply(logits, 0.5, out=dlogits)
+    np.tanh(dlogits, out=dlogits)
+    np.abs(dlogits, out=work)
+    work += 1
+    value += logits.size * LOG_2 - _sum_of_logs(work)
+
+    dlogits += 1  # 2 sigmoid(l)
+    dlogits *= 0.5 * scale
+    np.multiply(x, scale, out=work)
+    dlogits -= work
+    return scale * value
+
+
+def gaussian_kl(
+    mu: Array, logvar: Array, beta: float, scale: float, work: Array, dmu: Array, dlogvar: Array
+) -> float:
+    """Return scale * sum of KL(N(mu, e^logvar) || N(0, 1)); overwrite dmu, dlogvar; all (B, Z).
+
+    One dimension costs (mu^2 + e^logvar - 1 - logvar) / 2 (Kingma and Welling 2014, appendix B),
+    with slopes mu and (e^logvar - 1) / 2. The value is the KL itself; the gradients are those of
+    beta times it. `work` (B, Z) is scratch.
+    """
+    np.expm1(logvar, out=work)  # exact near the prior, where e^logvar - 1 loses its digits
+    np.multiply(work, 0.5 * beta * scale, out=dlogvar)
+    work -= logvar
+    value = _sum(work)
+    np.multiply(mu, mu, out=work)
+    value += _sum(work)
+    np.multiply(mu, beta * scale, out=dmu)
+    return 0.5 * scale * value
+
+
+def bernoulli_log_likelihood(logits: Array, x: Array, work: Array, out: Array) -> Array:
+    """Overwrite out (B,) with log p(x|logits) of each image, in nats; `work` (B, D) is scratch.
+
+    x l - softplus(l), with softplus(l) = max(l, 0) + log(1 + e^-|l|).
+    """
+    np.abs(logits, out=work)
+    np.negative(work, out=work)
+    np.exp(work, out=work)
+    np.log1p(work, out=work)
+    np.einsum("bd,bd->b", x, logits, out=out)
+    out -= np.add.reduce(work, axis=1)
+    out -= np.add.reduce(relu(logits, work), axis=1)
+    return out
+
+
+def gaussian_kl_each(mu: Array, logvar: Array, out: Array) -> Array:
+    """Overwrite out (..., Z) with the KL of every image and latent dimension, in nats."""
+    np.expm1(logvar, out=out)
+    out -= logvar
+    out += mu * mu
+    out *= 0.5
+    return out
+
+
+def _sum(a: Array) -> float:
+    """Sum of a (rows, columns); down the columns first, where NumPy uses vector instructions."""
+    return float(np.add.reduce(np.add.reduce(a, axis=0)))
+
+
+def _sum_of_logs(a: Array) -> float:
+    """Sum of log(a) over all of a (rows, columns), for entries in [1, 2]."""
+    total = 0.0
+    for first in range(0, len(a), FACTORS):
+        products = np.multiply.reduce(a[first : first + FACTORS], axis=0)
+        total += _sum(np.log(products, out=products))
+    return total
+
+
+# --- Adam (Kingma and Ba 2015, algorithm 1) ----------------------------------------------------
+
+
+def adam(
+    theta: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    beta1: float,
+    beta2: float,
+    rate: float,
+    floor: float,
+    work: Array,
+) -> None:
+    """One update of theta, in place, with its running sums m and v; all of one shape.
+
+    m <- beta1 m + g and v <- beta2 v + g^2 are the paper's moments without their constant factors
+    (1 - beta1) and (1 - beta2). Those, and the corrections of the bias, are in two numbers made
+    once a step by `adam_constants`: theta <- theta - rate m / (sqrt(v) + floor). `work` is scratch.
+    """
+    m *= beta1
+    m += grad
+    np.multiply(grad, grad, out=work)
+    v *= beta2
+    v += work
+    np.sqrt(v, out=work)
+    work += floor
+    np.divide(m, work, out=work)
+    work *= rate
+    theta -= work
+
+
+def adam_constants(
+    step: int, lr: float, beta1: float, beta2: float, eps: float
+) -> tuple[float, float]:
+    """Return (rate, floor) of step 1, 2, ...: lr mhat / (sqrt(vhat) + eps) in terms of m and v.
+
+    mhat = m (1-beta1)/(1-beta1^step) = m a and vhat = v (1-beta2)/(1-beta2^step) = v c^2, so the
+    paper's update is (lr a / c) m / (sqrt(v) + eps / c).
+    """
+    a = (1 - beta1) / (1 - beta1**step)
+    c = ((1 - beta2) / (1 - beta2**step)) ** 0.5
+    return lr * a / c, eps / c

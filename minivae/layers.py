@@ -1,0 +1,258 @@
+"""Layers: objects that own their parameter views and their buffers, and call the formulas.
+
+Each forward keeps what its backward needs; the arithmetic is in formulas.py, the wiring in vae.py.
+
+Every method that works on a batch takes ``rows``, the rows of the batch that this call computes:
+all of them, unless several threads share the batch. Arrays are always those of the whole batch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from minivae.backend import Backend, get_backend
+from minivae.noise import generator
+from minivae.params import Parameters
+
+ALL = slice(None)
+_allocation = threading.Lock()
+
+
+def cut(array: Any, rows: slice) -> Any:
+    """Return those rows of the array; the array itself when all are meant."""
+    return array if rows is ALL else array[rows]
+
+
+class Buffers:
+    """Arrays kept from step to step, by name: asking again for the same sizes allocates nothing."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._arrays: dict[str, Any] = {}
+
+    def get(self, name: str, rows: int, columns: int, dtype: Any) -> Any:
+        """Return an array (rows, columns), values left from its last use."""
+        array = self._arrays.get(name)
+        if not _fits(array, rows, columns, dtype):
+            with _allocation:  # threads that share a batch must get one and the same array
+                array = self._arrays.get(name)
+                if not _fits(array, rows, columns, dtype):
+                    array = self._arrays[name] = self.backend.empty((rows, columns), dtype)
+        return array if len(array) == rows else array[:rows]
+
+
+def _fits(array: Any, rows: int, columns: int, dtype: Any) -> bool:
+    return (
+        array is not None
+        and array.shape[0] >= rows
+        and array.shape[1] == columns
+        and array.dtype == dtype
+    )
+
+
+class Layer:
+    """What all layers have: a backend, buffers, and (maybe no) parameters with their gradients."""
+
+    def __init__(self, backend: str | Backend = "numpy") -> None:
+        self.backend = get_backend(backend)
+        self.formulas = self.backend.formulas
+        self.buffers = Buffers(self.backend)
+        self.params: Mapping[str, Any] = {}
+        self.grads: Mapping[str, Any] = {}
+
+    def like(self, name: str, array: Any) -> Any:
+        """Return this layer's buffer of that name, of the array's shape and dtype."""
+        return self.buffers.get(name, *array.shape, array.dtype)
+
+
+class Linear(Layer):
+    """y = x W^T + b, with W (out, in) and b (out,).
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Widths of x and y.
+    params : Parameters, optional
+        Where weight and bias live, as `prefix` + "weight" and "bias"; its own vector if left out.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        params: Parameters | None = None,
+        prefix: str = "",
+        seed: int = 0,
+        dtype: str = "float32",
+        backend: str | Backend = "numpy",
+    ) -> None:
+        super().__init__(backend)
+        if params is None:
+            shapes = {f"{prefix}weight": (outputs, inputs), f"{prefix}bias": (outputs,)}
+            params = Parameters(shapes, lambda shape: self.backend.empty(shape, dtype))
+        self.name = prefix.rstrip(".") or "linear"
+        self.inputs, self.outputs = inputs, outputs
+        self.slices = tuple(params.slices[prefix + part] for part in ("weight", "bias"))
+        self.params = {part: params.views[prefix + part] for part in ("weight", "bias")}
+        self.grads = {part: params.grad_views[prefix + part] for part in ("weight", "bias")}
+        bound = inputs**-0.5  # as in PyTorch's Linear
+        rng = generator(seed, f"initial {prefix}")
+        for view in self.params.values():
+            view[...] = self.backend.asarray(rng.uniform(-bound, bound, view.shape), view.dtype)
+
+    def forward(self, x: Any, rows: slice = ALL) -> Any:
+        """Return y (B, out) for x (B, in)."""
+        self.x = x
+        y = self.buffers.get("y", len(x), self.outputs, x.dtype)
+        self.formulas.linear(cut(x, rows), self.params["weight"], self.params["bias"], cut(y, rows))
+        return y
+
+    def backward(self, dy: Any) -> Any:
+        """Return dx (B, in) for dy (B, out), and overwrite both gradients."""
+        self.keep(dy)
+        self.backward_params()
+        return self.backward_input(dy)
+
+    def keep(self, dy: Any) -> None:
+        """Remember dy for `backward_params`."""
+        self.dy = dy
+
+    def backward_input(self, dy: Any, rows: slice = ALL) -> Any:
+        """Return dx alone; the gradients of the parameters are left for `backward_params`."""
+        self.keep(dy)
+        dx = self.like("dx", self.x)
+        self.formulas.linear_backward_input(cut(dy, rows), self.params["weight"], cut(dx, rows))
+        return dx
+
+    def backward_params(self, share: int = 0, shares: int = 1) -> None:
+        """Overwrite a share of the gradients: some rows of dW and of db, from the whole batch."""
+        dy, dweight, dbias = self.dy, self.grads["weight"], self.grads["bias"]
+        if shares > 1:
+            units = self._units(share, shares)
+            dy, dweight, dbias = dy[:, units], dweight[units], dbias[units]
+        self.formulas.linear_backward_params(self.x, dy, dweight, dbias)
+
+    def flat_shares(self, share: int, shares: int) -> list[slice]:
+        """Return where the gradients written by that share lie in the flat vector."""
+        units = self._units(share, shares)
+        weight, bias = (place.start for place in self.slices)
+        return [
+            slice(weight + units.start * self.inputs, weight + units.stop * self.inputs),
+            slice(bias + units.start, bias + units.stop),
+        ]
+
+    def _units(self, share: int, shares: int) -> slice:
+        return slice(self.outputs * share // shares, self.outputs * (share + 1) // shares)
+
+
+class _Activation(Layer):
+    """An elementwise function whose derivative needs only its output; children name formulas."""
+
+    def forward(self, x: Any, rows: slice = ALL) -> Any:
+        """Return y, of x's shape (B, H)."""
+        self.y = self.like("y", x)
+        self._forward(cut(x, rows), cut(self.y, rows))
+        return self.y
+
+    def backward(self, dy: Any, rows: slice = ALL) -> Any:
+        """Return dx, of dy's shape (B, H)."""
+        dx = self.like("dx", dy)
+        self._backward(cut(self.y, rows), cut(dy, rows), cut(dx, rows))
+        return dx
+
+    backward_input = backward
+
+
+class ReLU(_Activation):
+    """max(x, 0)."""
+
+    def __init__(self, backend: str | Backend = "numpy") -> None:
+        super().__init__(backend)
+        self._forward, self._backward = self.formulas.relu, self.formulas.relu_backward
+
+
+class Sigmoid(_Activation):
+    """1 / (1 + exp(-x))."""
+
+    def __init__(self, backend: str | Backend = "numpy") -> None:
+        super().__init__(backend)
+        self._forward, self._backward = self.formulas.sigmoid, self.formulas.sigmoid_backward
+
+
+class Tanh(_Activation):
+    """tanh(x)."""
+
+    def __init__(self, backend: str | Backend = "numpy") -> None:
+        super().__init__(backend)
+        self._forward, self._backward = self.formulas.tanh, self.formulas.tanh_backward
+
+
+class Sequential(Layer):
+    """Layers one after another; their parameters under "0.weight", "0.bias", "2.weight", ..."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__(layers[0].backend)
+        self.layers = list(layers)
+        for attribute in ("params", "grads"):
+            named = {
+                f"{i}.{name}": view
+                for i, layer in enumerate(self.layers)
+                for name, view in getattr(layer, attribute).items()
+            }
+            setattr(self, attribute, named)
+
+    @property
+    def linears(self) -> list[Linear]:
+        """The layers that have parameters, in order."""
+        return [layer for layer in self.layers if isinstance(layer, Linear)]
+
+    def forward(self, x: Any, rows: slice = ALL) -> Any:
+        """Return the last layer's output for x (B, in)."""
+        for layer in self.layers:
+            x = layer.forward(x, rows)
+        return x
+
+    def backward(self, dy: Any) -> Any:
+        """Return dx (B, in), and overwrite the gradients of all parameters."""
+        dx = self.backward_input(dy)
+        for layer in self.linears:
+            layer.backward_params()
+        return dx
+
+    def backward_input(self, dy: Any, rows: slice = ALL) -> Any:
+        """Return dx alone; the gradients of the parameters are left for `backward_params`."""
+        for layer in reversed(self.layers):
+            dy = layer.backward_input(dy, rows)
+        return dy
+
+    def backward_to_first(self, dy: Any, rows: slice = ALL) -> None:
+        """As `backward_input`, but stop at the first layer: nobody asks for the data's gradient."""
+        for layer in reversed(self.layers[1:]):
+            dy = layer.backward_input(dy, rows)
+        self.layers[0].keep(dy)
+
+
+class Reparameterize(Layer):
+    """z = mu + exp(logvar/2) eps: a draw from N(mu, e^logvar) through which gradients pass."""
+
+    def forward(self, mu: Any, logvar: Any, eps: Any, rows: slice = ALL) -> Any:
+        """Return z (B, Z) for mu, logvar and the given noise eps, each (B, Z)."""
+        self.noise = self.like("noise", eps)
+        z = self.like("z", eps)
+        self.formulas.reparameterize(
+            cut(mu, rows), cut(logvar, rows), cut(eps, rows), cut(self.noise, rows), cut(z, rows)
+        )
+        return z
+
+    def backward(self, dz: Any, dmu: Any, dlogvar: Any, rows: slice = ALL) -> None:
+        """Add the gradients through z to dmu and dlogvar (B, Z), which hold those of the KL."""
+        self.formulas.reparameterize_backward(
+            cut(dz, rows),
+            cut(self.noise, rows),
+            cut(self.like("work", dz), rows),
+            cut(dmu, rows),
+            cut(dlogvar, rows),
+        )
