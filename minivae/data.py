@@ -25,7 +25,6 @@ from .sources import MAP_ABOVE, NAMES, read_source
 __all__ = [
     "BINARIZE", "NAMES", "Dataset", "RowSubset", "batches", "gather", "load_data", "to_pixels",
 ]  # fmt: skip
-NAMES = ("mnist", "fashion-mnist")
 BLOCK = 8 << 20
 
 

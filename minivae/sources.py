@@ -15,7 +15,7 @@ from .errors import DataError
 from .idx import read_idx
 from .images import find_pictures, read_pictures
 
-NAMES = ("mnist",)
+NAMES = ("mnist", "fashion-mnist")
 MAP_ABOVE = 256 << 20
 Parts = tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]
 
@@ -41,6 +41,10 @@ def read_source(
     """
     if source == "mnist":
         return "mnist", *_from_idx(Path(__file__).parent / "datasets" / "mnist")
+    if source == "fashion-mnist":
+        from .download import fashion_mnist  # here: the network's modules take time to import
+
+        return "fashion-mnist", *_from_idx(fashion_mnist(say))
     path = Path(source)
     parts = _from_path(path, size, say)
     path = path.resolve()
