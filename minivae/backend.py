@@ -12,6 +12,8 @@ import numpy as np
 
 from minivae import formulas
 from minivae.errors import BackendError
+from minivae.parallel import ROWS_PER_THREAD, Steps, Team, available_cores
+from minivae.pixels import Source
 
 
 class NumpyBackend:
@@ -31,6 +33,17 @@ class NumpyBackend:
     def to_host(self, array: Any) -> np.ndarray:
         """Return the values as a NumPy array."""
         return np.asarray(array)
+
+    def steps(
+        self, vae: Any, adam: Any, source: Source, batch_size: int, threads: int | None = None
+    ) -> Steps:
+        """Return the training steps of an epoch over `source`, on that many threads.
+
+        None: the cores available to the process, fewer where a batch is too small to share.
+        """
+        if threads is None:
+            threads = max(1, min(available_cores(), batch_size // ROWS_PER_THREAD))
+        return Steps(vae, adam, source, batch_size, Team(threads))
 
 
 Backend = NumpyBackend

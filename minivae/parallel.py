@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from minivae.pixels import Source, gather
+
 # Below this many images per thread, waiting for one another costs more than is gained.
 ROWS_PER_THREAD = 16
 
@@ -124,17 +126,18 @@ class Steps:
     ----------
     vae, adam
         The model and its optimizer.
-    source
-        ``source.load(indices, out, uniform)`` writes those images into `out` (b, D).
+    source : Source
+        The images to train on.
     batch_size : int
         Images per step; the last batch of an epoch may be smaller.
     team : Team
         Who computes.
     """
 
-    def __init__(self, vae: Any, adam: Any, source: Any, batch_size: int, team: Team) -> None:
+    def __init__(self, vae: Any, adam: Any, source: Source, batch_size: int, team: Team) -> None:
         self.vae, self.adam, self.source, self.team = vae, adam, source, team
         self.batch_size = batch_size
+        self._raw = np.empty((batch_size, vae.pixels), source.rows.dtype)
         self._x = np.empty((batch_size, vae.pixels), vae.dtype)
         self._eps = np.empty((batch_size, vae.latent), vae.dtype)
         self._uniform = np.empty((batch_size, vae.pixels), np.float32) if source.sampled else None
@@ -154,8 +157,8 @@ class Steps:
         for i in range(first):
             self._draw(len(self._batch(i)))
 
-    def step(self, i: int) -> tuple[float, float]:
-        """Take step i of the epoch; return the batch's (nll, kl) in nats per image."""
+    def step(self, i: int) -> float:
+        """Take step i of the epoch; return the batch's loss in nats per image."""
         indices = self._batch(i)
         n = len(indices)
         self._draw(n)
@@ -165,7 +168,14 @@ class Steps:
         def pass_rows(k: int) -> None:
             rows = self.team.rows(k, n)
             uniform = None if self._uniform is None else self._uniform[rows]
-            self.source.load(indices[rows], x[rows], uniform)
+            gather(
+                self.source.rows,
+                indices[rows],
+                x[rows],
+                self._raw[rows],
+                binarize=self.source.binarize,
+                uniform=uniform,
+            )
             self._terms[k] = self.vae.backward_rows(x, eps, rows)
 
         def update_params(k: int) -> None:
@@ -179,11 +189,15 @@ class Steps:
         kl = sum(term[1] for term in self._terms)
         self.nll_sum += nll * n
         self.kl_sum += kl * n
-        return nll, kl
+        return nll + self.vae.beta * kl
 
     def totals(self) -> tuple[float, float]:
         """Return the sums of nll and kl over the images of this epoch so far, in nats."""
         return self.nll_sum, self.kl_sum
+
+    def close(self) -> None:
+        """End the team."""
+        self.team.close()
 
     def _batch(self, i: int) -> np.ndarray:
         return self._order[i * self.batch_size : (i + 1) * self.batch_size]

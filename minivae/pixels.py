@@ -5,12 +5,25 @@ Where the rows come from, their order and the noise are left to others. The trai
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from .errors import ArgumentError
 
 BINARIZE = ("none", "threshold", "sampled")
+
+
+class Source(NamedTuple):
+    """Rows to train or test on, (N, D), and how their pixels are made binary: a `BINARIZE` word."""
+
+    rows: "np.ndarray | RowSubset"
+    binarize: str = "none"
+
+    @property
+    def sampled(self) -> bool:
+        """Whether a batch needs uniform noise."""
+        return self.binarize == "sampled"
 
 
 class RowSubset:
