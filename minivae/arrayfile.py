@@ -7,6 +7,7 @@ compressed one may promise at most what deflate can hold (1032 bytes for one, so
 images pass) and never more than `expansion_limit`: 256 MiB, or 100 times the file if that is more.
 """
 
+import io
 import os
 import re
 import stat
@@ -27,9 +28,10 @@ MAX_HEADER = 10_000
 MAX_MEMBERS = 4096
 CHUNK = 1 << 20
 
+# Nothing here can match a run of spaces in two ways, so a failed match takes linear time.
 _ITEM = r"""\s*(?:'descr'\s*:\s*'[^'\\]{1,20}'|'fortran_order'\s*:\s*(?:True|False)
              |'shape'\s*:\s*\((?:\s*\d{1,19}L?\s*,)*(?:\s*\d{1,19}L?)?\s*\))\s*"""
-_HEADER = re.compile(rf"\{{{_ITEM},{_ITEM},{_ITEM},?\s*\}}\s*", re.VERBOSE)
+_HEADER = re.compile(rf"\{{{_ITEM},{_ITEM},{_ITEM}(?:,\s*)?\}}\s*", re.VERBOSE)
 _NAME = re.compile(r"[\w\-]+(?:[./][\w\-]+)*\.npy")
 _ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError,
@@ -60,7 +62,7 @@ def open_regular(path: str | os.PathLike) -> tuple[BinaryIO, int]:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise DataError(f"{shown(path)} is not an ordinary file")
-        file = open(path, "rb")  # noqa: SIM115 (the caller closes it)
+        file = open(os.fspath(path), "rb")  # noqa: SIM115 (the caller closes it)
         return file, os.fstat(file.fileno()).st_size
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
@@ -163,7 +165,7 @@ def read_npy(path: str | os.PathLike) -> np.ndarray:
             return _read_array(file, length, where)
         except OSError as error:
             raise DataError(f"{where} cannot be read: {error.strerror}") from None
-        except (MemoryError, ValueError) as error:
+        except (MemoryError, ValueError, OverflowError) as error:
             raise _too_large(error, where) from None
 
 
@@ -190,6 +192,15 @@ def map_npy(path: str | os.PathLike) -> np.ndarray:
             return np.asarray(np.memmap(file, dtype, "r", offset, shape))
         except (OSError, ValueError, OverflowError) as error:
             raise DataError(f"{where} cannot be mapped: {error}") from None
+
+
+class _Cautious(io.BufferedReader):
+    """Refuses to read a directory of millions of members, which zipfile would do at once."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > 2 * CHUNK:
+            raise zipfile.BadZipFile(f"its directory has {size} bytes, too many")
+        return super().read(size)
 
 
 def _members(archive: zipfile.ZipFile, length: int, where: str) -> dict[str, zipfile.ZipInfo]:
@@ -248,9 +259,9 @@ def read_npz(path: str | os.PathLike, names: Iterable[str] | None = None) -> dic
 def _open_npz(path: str | os.PathLike, names: Iterable[str] | None) -> dict[str, np.ndarray | None]:
     where = shown(path)
     file, length = open_regular(path)
-    with file:
+    with _Cautious(file.detach()) as cautious:
         try:
-            with zipfile.ZipFile(file) as archive:
+            with zipfile.ZipFile(cautious) as archive:
                 members = _members(archive, length, where)
                 wanted = set(members) if names is None else set(names)
                 return {

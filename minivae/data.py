@@ -9,6 +9,7 @@ reads of 8 MiB that keep nothing.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -108,16 +109,13 @@ def load_data(
     size = parse_size(image_size)
     where = shown(source)
     name, x_train, y_train, x_test, y_test = read_source(source, size, say)
-    shape = _image_shape(x_train, size, where)
+    shape = _image_shape(x_train, size, f"{where}: the training part")
     x_train = _pixels(x_train, f"{where}: the training part")
     y_train = _labels(y_train, len(x_train), f"{where}: the training part")
     if x_test is not None:
+        _image_shape(x_test, shape, f"{where}: the test part")
         x_test = _pixels(x_test, f"{where}: the test part")
-        if x_test.shape[1] != x_train.shape[1]:
-            raise DataError(
-                f"{where}: test images have {x_test.shape[1]} pixels, training images "
-                f"{x_train.shape[1]}; they must be of one size"
-            )
+        y_test = _labels(y_test, len(x_test), f"{where}: the test part")
         if x_test.dtype != x_train.dtype:
             raise DataError(
                 f"{where}: test images are {x_test.dtype.name}, training images "
@@ -156,31 +154,28 @@ def parse_size(image_size: str | tuple[int, int] | None) -> tuple[int, int] | No
 
 
 def _image_shape(x: np.ndarray, size: tuple[int, int] | None, where: str) -> tuple[int, int]:
-    """Give (rows, columns) of an image in (N, rows, columns[, 1]) or (N, D)."""
-    if x.ndim == 4 and x.shape[3] == 1:
-        x = x[..., 0]
-    if x.ndim not in (2, 3) or 0 in x.shape:
+    """Give (rows, columns) of an image, where an axis of one channel or none may be beside them."""
+    shape = x.shape[1:]
+    if len(shape) == 3 and 1 in (shape[0], shape[2]):
+        shape = shape[:2] if shape[2] == 1 else shape[1:]
+    if len(shape) not in (1, 2) or 0 in x.shape:
         raise DataError(
             f"{where} has an array of shape {x.shape}; expected images (N, rows, columns) or "
             f"rows (N, pixels), grey and not empty"
         )
-    if x.ndim == 3:
-        shape = x.shape[1:]
-    else:
-        side = int(np.sqrt(x.shape[1]))
-        shape = size or ((side, side) if side * side == x.shape[1] else (1, x.shape[1]))
-    if (size and tuple(shape) != size) or shape[0] * shape[1] != np.prod(x.shape[1:]):
+    if size and (shape != size if len(shape) == 2 else shape[0] != size[0] * size[1]):
         raise DataError(
-            f"{where} has images of {'x'.join(map(str, x.shape[1:]))} pixels, not of the image "
-            f"size {size[0]}x{size[1]}: only folders of pictures are scaled"
+            f"{where} has images of {'x'.join(map(str, shape))} pixels where {size[0]}x{size[1]} "
+            f"are expected; only folders of pictures are scaled"
         )
-    return int(shape[0]), int(shape[1])
+    if len(shape) == 2:
+        return shape
+    side = math.isqrt(shape[0])
+    return size or ((side, side) if side * side == shape[0] else (1, shape[0]))
 
 
 def _pixels(x: np.ndarray, where: str) -> np.ndarray:
     """Check the values; gives (N, D), uint8 or float32 (a mapped file keeps its own type)."""
-    if x.ndim < 2 or 0 in x.shape:
-        raise DataError(f"{where} has an array of shape {x.shape}: no images in it")
     x = x.reshape(len(x), -1)
     if x.dtype == np.uint8:
         return x

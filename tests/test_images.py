@@ -1,0 +1,180 @@
+"""Folders of pictures: grey pixels as saved, broken ones skipped by name, colour refused."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minivae.data import load_data
+from minivae.errors import DataError
+
+GREY = np.random.default_rng(0).integers(0, 256, (6, 8), dtype=np.uint8)
+
+
+def png_bytes(picture):
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.fromarray(GREY).save(folder / "0.png")
+    return folder
+
+
+def pixels(folder, count=2, **options):
+    """The picture that was added to the folder last: 0.png stands before it."""
+    said = []
+    data = load_data(folder, notice=said.append, **options)
+    both = {tuple(row) for part in (data.train, data.test) for row in part}
+    assert len(data.train) + len(data.test) == count and data.train.dtype == np.uint8
+    found = both - {tuple(GREY.ravel())}
+    rows = data.image_shape
+    return np.array(found.pop() if found else GREY.ravel()).reshape(rows), said
+
+
+def test_a_folder_of_pictures(folder):
+    for i in range(1, 40):
+        Image.fromarray(np.roll(GREY, i)).save(folder / f"{i}.PNG")
+    (folder / "notes.txt").write_text("not a picture")
+    (folder / "below").mkdir()
+    said = []
+    data = load_data(folder, notice=said.append)
+    assert data.name == "pictures" and data.image_shape == (6, 8)
+    assert data.train.shape == (36, 48) and data.test.shape == (4, 48)
+    assert said == ["no test part: 4 of 40 images held out for testing (seed 0)"]
+    expected = sorted(np.roll(GREY, i).tobytes() for i in range(40))
+    assert sorted(row.tobytes() for part in (data.train, data.test) for row in part) == expected
+
+
+def grey_as(mode):
+    return Image.fromarray(np.flipud(GREY)).convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
+def test_grey_in_any_mode(folder, mode):
+    grey_as(mode).save(folder / "1.png")
+    assert np.array_equal(pixels(folder)[0], np.flipud(GREY))
+
+
+def test_black_and_white(folder):
+    Image.fromarray(GREY > 99).save(folder / "1.png")
+    assert np.array_equal(pixels(folder)[0], np.where(GREY > 99, 255, 0))
+
+
+def test_16_bits_keep_the_upper_8(folder):
+    wide = np.flipud(GREY).astype(np.uint16) * 256 + 77
+    Image.fromarray(wide).save(folder / "1.png")
+    assert np.array_equal(pixels(folder)[0], np.flipud(GREY))
+
+
+def test_transparent_parts_lie_over_black(folder):
+    picture = np.full((6, 8, 4), 200, np.uint8)
+    picture[..., 3] = np.arange(48).reshape(6, 8) * 5
+    Image.fromarray(picture).save(folder / "1.png")
+    expected = np.rint(200 * (np.arange(48).reshape(6, 8) * 5) / 255)
+    assert np.array_equal(pixels(folder)[0], expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_jpeg(folder, mode):
+    smooth = np.add.outer(np.arange(6), np.arange(8)).astype(np.uint8) * 12
+    Image.fromarray(smooth).convert(mode).save(folder / "1.jpeg", quality=95)
+    assert np.abs(pixels(folder)[0].astype(int) - smooth).max() <= 6  # JPEG's own loss
+
+
+def test_colour_is_refused(folder):
+    picture = np.repeat(GREY[..., None], 3, axis=2)
+    picture[2, 3] = 200, 10, 10
+    for name in ("1.png", "1.jpg"):
+        Image.fromarray(picture).save(folder / name, quality=100)
+        with pytest.raises(DataError, match=rf"{name} is in colour; convert the pictures to grey"):
+            load_data(folder)
+        (folder / name).unlink()
+    Image.fromarray(picture).convert("P").save(folder / "1.png")
+    with pytest.raises(DataError, match=r"1.png is in colour"):
+        load_data(folder)
+
+
+def test_scaled_to_one_size(folder):
+    Image.fromarray(np.full((100, 60), 130, np.uint8)).save(folder / "1.png")
+    with pytest.raises(DataError, match=r"1.png is 100x60, .* 6x8: give --image-size 6x8"):
+        load_data(folder)
+    found, _ = pixels(folder, image_size="6x8")
+    assert found.shape == (6, 8) and (found == 130).all()
+    assert load_data(folder, image_size=(5, 3)).image_shape == (5, 3)
+
+
+def test_scaling_down_averages(folder):
+    board = np.indices((60, 80)).sum(axis=0) % 2 * 255
+    Image.fromarray(board.astype(np.uint8)).save(folder / "1.png")
+    found, _ = pixels(folder, image_size="6x8")
+    assert np.abs(found.astype(int) - 127).max() <= 3  # a skipping scaler would give 0 or 255
+
+
+def test_a_turned_photograph(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    Image.fromarray(GREY).save(folder / "1.png", exif=exif)
+    assert np.array_equal(pixels(folder)[0], np.rot90(GREY, 2))
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(rows, columns, *chunks):
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + chunk(b"IEND", b"")
+
+
+WHOLE = png_bytes(Image.fromarray(GREY))
+BROKEN = {
+    "empty": b"",
+    "text": b"not a picture at all",
+    "truncated": WHOLE[:-30],
+    "damaged": WHOLE[:45] + bytes([WHOLE[45] ^ 255]) + WHOLE[46:],
+    "no pixels": png(6, 8),
+    "zero": png(0, 8, chunk(b"IDAT", zlib.compress(bytes(9)))),
+    "promise": png(2**31 - 1, 2**31 - 1, chunk(b"IDAT", zlib.compress(bytes(9)))),
+    "bomb": png(30_000, 30_000, chunk(b"IDAT", zlib.compress(bytes(30_001 * 50)))),
+    "text bomb": png(
+        6, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(5 << 20), 9)),
+        chunk(b"IDAT", zlib.compress(bytes(9 * 6))),
+    ),
+    "gif": b"GIF89a" + bytes(30),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_pictures_are_named_and_skipped(folder, kind):
+    Image.fromarray(np.flipud(GREY)).save(folder / "1.png")
+    (folder / "2.png").write_bytes(BROKEN[kind])
+    found, said = pixels(folder)
+    assert np.array_equal(found, np.flipud(GREY))
+    assert said[0].startswith(f"skipped {folder / '2.png'}: ") and said[0].isprintable()
+    assert said[1] == "1 of 3 pictures could not be read and were skipped"
+
+
+def test_nothing_but_broken_pictures(folder):
+    (folder / "0.png").write_bytes(b"")
+    with pytest.raises(DataError, match="none of the 1 pictures could be read"):
+        load_data(folder)
+
+
+@pytest.mark.parametrize("size", ["28", "28x", "0x28", "28x28x1", "x", "-1x5", "28x4000", (28,), 7])
+def test_an_image_size_that_is_none(folder, size):
+    with pytest.raises(DataError, match="such as 28x28"):
+        load_data(folder, image_size=size)
+
+
+def test_large_pictures_need_a_size(folder):
+    Image.new("L", (2049, 3)).save(folder / "0.png")
+    with pytest.raises(DataError, match=r"0.png is too large to model: give --image-size"):
+        load_data(folder)
