@@ -17,6 +17,7 @@ from minivae import __version__
 from minivae.arrayfile import read_npz, shown
 from minivae.data import Dataset
 from minivae.errors import CheckpointError, DataError
+from minivae.files import replacing
 from minivae.training import Record, Training
 from minivae.vae import VAE
 
@@ -36,7 +37,7 @@ class Checkpoint(NamedTuple):
 def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = None) -> None:
     """Write a model, and the state of its training if given, to a file.
 
-    The file appears whole or not at all: written beside, flushed to the disk, renamed.
+    The file appears whole or not at all: see `minivae.files`.
     """
     to_host = vae.backend.to_host
     arrays = {name: to_host(view) for name, view in vae.params.items()}
@@ -67,17 +68,8 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
         }
         config["history"] = [list(record) for record in training.history]
     arrays["config"] = np.frombuffer(json.dumps(config).encode(), np.uint8)
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise CheckpointError(f"{shown(path)} cannot be written: {error.strerror}") from None
+    with replacing(path) as file:
+        np.savez(file, **arrays)
 
 
 def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:

@@ -97,7 +97,7 @@ def tanh_backward(y: Array, dy: Array, dx: Array) -> Array:
 
 
 def reparameterize(mu: Array, logvar: Array, eps: Array, noise: Array, z: Array) -> Array:
-    """Overwrite noise with sigma eps and z with mu + sigma eps, sigma = exp(logvar/2); all (B, Z)."""
+    """Overwrite noise with sigma eps and z with mu + noise, sigma = exp(logvar/2); all (B, Z)."""
     np.multiply(logvar, 0.5, out=noise)
     np.exp(noise, out=noise)  # sigma: the variance is exp(logvar), the deviation its root
     noise *= eps

@@ -1,0 +1,122 @@
+"""What the commands share: errors in one line, options that several have, small conversions.
+
+No command is defined here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from minivae.errors import MinivaeError
+
+
+class Commands(click.Group):
+    """A group that keeps the order of its commands and prints our errors as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of adding."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error raised on purpose becomes one line and exit status 1."""
+        try:
+            return super().invoke(ctx)
+        except MinivaeError as error:
+            raise click.ClickException(str(error)) from error
+        except MemoryError:
+            raise click.ClickException(
+                "out of memory: use a smaller model (--hidden), batch or data set"
+            ) from None
+
+
+class Widths(click.ParamType):
+    """Whole numbers of at least 1, separated by commas: 256,128."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Return the numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            widths = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            widths = (0,)
+        if min(widths) < 1:
+            self.fail(f"{value!r}: give whole numbers of at least 1, such as 256,128", param, ctx)
+        return widths
+
+
+def say(line: str) -> None:
+    """Print a line on standard error: progress, warnings, what is not the result."""
+    click.echo(line, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on standard output."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the noise."
+)
+data_option = click.option(
+    "--data",
+    metavar="NAME|PATH",
+    help="Data set: mnist, fashion-mnist, a folder, .npz or .npy. Default: that of the run.",
+)
+image_size_option = click.option(
+    "--image-size", metavar="RxC", help="Size to which pictures of a folder are scaled."
+)
+backend_option = click.option(
+    "--backend", type=click.Choice(["numpy", "cupy"]), default="numpy", show_default=True
+)
+
+
+def out_option(default: str | None, **settings: Any) -> Any:
+    """Return the option --out FILE."""
+    return click.option(
+        "--out", type=click.Path(path_type=Path, dir_okay=False), default=default, **settings
+    )
+
+
+def load_run(run: Path, backend: Any = "numpy") -> Any:
+    """Return the checkpoint of a run directory or file."""
+    from minivae import checkpoint
+
+    return checkpoint.read(run, backend)
+
+
+def load_run_data(checkpoint: Any, data: str | None, image_size: str | None = None) -> Any:
+    """Return the named data set, by default the run's own; it must have the model's image size."""
+    from minivae.data import load_data
+    from minivae.errors import DataError
+
+    known = checkpoint.config.get("data", {})
+    source = data or known.get("source") or known.get("name")
+    if source is None:
+        raise DataError("the checkpoint does not say on what it was trained: name it with --data")
+    loaded = load_data(source, image_size=image_size, notice=say)
+    if loaded.train.shape[1] != checkpoint.vae.pixels:
+        rows, columns = loaded.image_shape
+        raise DataError(
+            f"{loaded.name} has images of {rows}x{columns} = {loaded.train.shape[1]} pixels, the "
+            f"model takes {checkpoint.vae.pixels}: name other data with --data"
+        )
+    return loaded
+
+
+def image_shape(checkpoint: Any) -> tuple[int, int]:
+    """Return (rows, columns) of the model's images: as trained, else square, else one row."""
+    known = checkpoint.config.get("data", {}).get("image_shape")
+    if known:
+        return known[0], known[1]
+    pixels = checkpoint.vae.pixels
+    side = round(pixels**0.5)
+    return (side, side) if side * side == pixels else (1, pixels)

@@ -1,0 +1,242 @@
+"""Commands that use a trained model: evaluate, sample, reconstruct, interpolate, encode, info.
+
+Each loads a run, calls one or two functions, and prints or writes the result.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from minivae.cli.common import (
+    backend_option,
+    data_option,
+    image_shape,
+    image_size_option,
+    json_option,
+    load_run,
+    load_run_data,
+    out_option,
+    print_json,
+    run_argument,
+    seed_option,
+)
+
+
+@click.command()
+@run_argument
+@data_option
+@image_size_option
+@click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@seed_option
+@backend_option
+@json_option
+def evaluate(
+    run: Path,
+    data: str | None,
+    image_size: str | None,
+    part: str,
+    seed: int,
+    backend: str,
+    as_json: bool,
+) -> None:
+    """Print a model's loss on a data set, with the conditions of the number."""
+    from minivae.training import active_units
+    from minivae.training import evaluate as evaluate_rows
+
+    saved = load_run(run, backend)
+    loaded = load_run_data(saved, data, image_size)
+    rows = loaded.test if part == "test" else loaded.train
+    binarize = saved.config.get("data", {}).get("binarize", "none")
+    terms = evaluate_rows(saved.vae, rows, binarize=binarize, seed=seed)
+    active = active_units(encode_rows(saved.vae, rows)[0])
+    result = {
+        "loss": terms.loss,
+        "nll": terms.nll,
+        "kl": terms.kl,
+        "unit": "nats per image",
+        "beta": saved.vae.beta,
+        "data": loaded.name,
+        "part": part,
+        "images": len(rows),
+        "binarize": binarize,
+        "draws_of_z": 1,
+        "seed": seed,
+        "active_units": active,
+        "latent": saved.vae.latent,
+    }
+    if as_json:
+        print_json(result)
+        return
+    pixels = {"none": "grey pixels", "threshold": "pixels cut at 0.5", "sampled": "sampled pixels"}
+    click.echo(
+        f"loss {terms.loss:.2f}  nll {terms.nll:.2f}  kl {terms.kl:.2f}  nats per image\n"
+        f"on {len(rows):,} {part} images of {loaded.name}, {pixels[binarize]}, "
+        f"beta {saved.vae.beta:g}, one draw of z an image (seed {seed})\n"
+        f"{active} of {saved.vae.latent} latent units active (variance of mu above 0.01)"
+    )
+
+
+@click.command()
+@run_argument
+@click.option("-n", "count", type=click.IntRange(1), default=64, show_default=True)
+@seed_option
+@out_option("samples.png", show_default=True)
+def sample(run: Path, count: int, seed: int, out: Path) -> None:
+    """Draw z from the prior and write the decoded images as a picture."""
+    from minivae import plots
+
+    saved = load_run(run)
+    columns = max(1, round(count**0.5))
+    plots.save_grid(out, saved.vae.sample(count, seed), image_shape(saved), columns)
+    click.echo(f"{count} samples in {out}")
+
+
+@click.command()
+@run_argument
+@data_option
+@image_size_option
+@click.option("-n", "count", type=click.IntRange(1), default=32, show_default=True)
+@out_option("reconstructions.png", show_default=True)
+def reconstruct(run: Path, data: str | None, image_size: str | None, count: int, out: Path) -> None:
+    """Write test images with their reconstructions below them as a picture."""
+    from minivae import plots
+
+    saved = load_run(run)
+    loaded = load_run_data(saved, data, image_size)
+    x = pixels_of(saved.vae, loaded.test, min(count, len(loaded.test)))
+    plots.save_pairs(out, x, saved.vae.reconstruct(x), loaded.image_shape, min(8, len(x)))
+    click.echo(f"{len(x)} images and their reconstructions in {out}")
+
+
+@click.command()
+@run_argument
+@data_option
+@image_size_option
+@click.option("-n", "count", type=click.IntRange(2), default=12, show_default=True)
+@click.option("--pairs", type=click.IntRange(1), default=8, show_default=True)
+@seed_option
+@out_option("interpolation.png", show_default=True)
+def interpolate(
+    run: Path,
+    data: str | None,
+    image_size: str | None,
+    count: int,
+    pairs: int,
+    seed: int,
+    out: Path,
+) -> None:
+    """Walk in latent space from one test image to another, a row for each pair."""
+    import numpy as np
+
+    from minivae import plots
+    from minivae.noise import generator
+
+    saved = load_run(run)
+    loaded = load_run_data(saved, data, image_size)
+    rng = generator(seed, "interpolate")
+    chosen = rng.choice(len(loaded.test), 2 * pairs, replace=2 * pairs > len(loaded.test))
+    mu, _ = saved.vae.encode(pixels_of(saved.vae, loaded.test, indices=chosen))
+    share = np.linspace(0, 1, count, dtype=mu.dtype)[None, :, None]
+    walk = mu[:pairs, None] * (1 - share) + mu[pairs:, None] * share
+    images = saved.vae.decode(walk.reshape(-1, saved.vae.latent))
+    plots.save_grid(out, images, loaded.image_shape, count)
+    click.echo(f"{pairs} walks of {count} images in {out}")
+
+
+@click.command()
+@run_argument
+@data_option
+@image_size_option
+@out_option(None, required=True, help="The .npz file to write.")
+def encode(run: Path, data: str | None, image_size: str | None, out: Path) -> None:
+    """Write mu and log variance of every image, and labels where there are any, to an .npz."""
+    import numpy as np
+
+    from minivae.files import replacing
+
+    saved = load_run(run)
+    loaded = load_run_data(saved, data, image_size)
+    arrays: dict[str, Any] = {}
+    for part in ("train", "test"):
+        mu, logvar = encode_rows(saved.vae, getattr(loaded, part))
+        arrays |= {f"{part}_mu": mu, f"{part}_logvar": logvar}
+        labels = getattr(loaded, f"{part}_labels")
+        if labels is not None:
+            arrays[f"{part}_labels"] = labels
+    with replacing(out) as file:
+        np.savez(file, **arrays)
+    click.echo(f"{', '.join(arrays)} in {out}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@json_option
+def info(run: Path | None, as_json: bool) -> None:
+    """Say what a run holds; without RUN, what this machine offers."""
+    facts = machine_facts() if run is None else run_facts(run)
+    if as_json:
+        print_json(facts)
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        click.echo(f"{name:<{width}}  {value}")
+
+
+def machine_facts() -> dict[str, Any]:
+    """Return versions, threads and backends of this machine."""
+    import platform
+
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    from minivae import __version__
+    from minivae.parallel import available_cores
+
+    blas = next((pool for pool in threadpool_info() if pool["user_api"] == "blas"), {})
+    return {
+        "minivae": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": f"{blas.get('internal_api', 'unknown')} {blas.get('version') or ''}".strip(),
+        "cores": available_cores(),
+    }
+
+
+def run_facts(run: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of its model, data and training."""
+    saved = load_run(run)
+    facts = {"file": str(run), "written by": f"minivae {saved.config.get('minivae', '?')}"}
+    facts |= saved.config["model"]
+    facts["parameters"] = int(saved.vae.theta.size)
+    facts |= {key: saved.config["data"][key] for key in ("name", "image_shape", "binarize")
+              if key in saved.config.get("data", {})}  # fmt: skip
+    facts |= {key: saved.config["training"][key] for key in ("epoch", "batch_size", "lr")
+              if key in saved.config.get("training", {})}  # fmt: skip
+    if saved.config.get("history"):
+        facts["test loss"] = saved.config["history"][-1][4]
+    return facts
+
+
+def pixels_of(vae: Any, rows: Any, count: int | None = None, indices: Any = None) -> Any:
+    """Return the first `count` rows, or those of that number, as pixels in [0, 1]."""
+    import numpy as np
+
+    from minivae.data import gather
+
+    indices = np.arange(count) if indices is None else indices
+    return gather(rows, indices, np.empty((len(indices), vae.pixels), vae.dtype))
+
+
+def encode_rows(vae: Any, rows: Any) -> tuple[Any, Any]:
+    """Return mu and log variance (N, Z) of all rows, a block of pixels at a time."""
+    import numpy as np
+
+    n, size = len(rows), 1000
+    parts = [
+        vae.encode(pixels_of(vae, rows, indices=np.arange(start, min(start + size, n))))
+        for start in range(0, n, size)
+    ]
+    return tuple(np.concatenate(halves) for halves in zip(*parts, strict=True))

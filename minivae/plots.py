@@ -1,0 +1,111 @@
+"""Arrays to pictures, each function writing one file; the only module that knows matplotlib.
+
+Which arrays are worth a picture, and where the files go, is decided by the callers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps, image
+from matplotlib.figure import Figure
+
+from minivae.files import replacing
+
+Path = str | os.PathLike[str]
+GAP = 2  # pixels between images of a grid, before scaling
+TALLEST = 120  # an image is scaled up by a whole factor until it would pass this many dots
+
+
+def save_grid(path: Path, images: np.ndarray, shape: tuple[int, int], columns: int) -> None:
+    """Write images (N, D) with pixels in [0, 1] as a grid of that many columns, dot for dot."""
+    height, width = shape
+    rows = -(-len(images) // columns)
+    sheet = np.ones((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP), np.float32)
+    for i, picture in enumerate(images):
+        top = GAP + i // columns * (height + GAP)
+        left = GAP + i % columns * (width + GAP)
+        sheet[top : top + height, left : left + width] = picture.reshape(shape)
+    scale = max(1, TALLEST // max(shape) // 2)
+    sheet = np.kron(sheet, np.ones((scale, scale), np.float32))
+    with replacing(path) as file:
+        image.imsave(file, sheet, vmin=0, vmax=1, cmap="gray", format="png")
+
+
+def save_pairs(
+    path: Path, images: np.ndarray, others: np.ndarray, shape: tuple[int, int], columns: int
+) -> None:
+    """Write rows of images (N, D), each row with the row of its counterparts below it."""
+    rows = []
+    for start in range(0, len(images), columns):
+        for part in (images[start : start + columns], others[start : start + columns]):
+            blank = np.ones((columns - len(part), part.shape[1]), part.dtype)
+            rows += [part, blank]
+    save_grid(path, np.concatenate(rows), shape, columns)
+
+
+def save_loss(path: Path, history: Sequence[Any]) -> None:
+    """Write training and test loss, and the test loss's two parts, over the epochs."""
+    epochs = [record.epoch for record in history]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [r.train_loss for r in history], label="training", marker=".")
+    left.plot(epochs, [r.test_loss for r in history], label="test", marker=".")
+    left.set(xlabel="epoch", ylabel="loss (nats per image)")
+    left.legend(frameon=False)
+    right.plot(epochs, [r.test_nll for r in history], label="test reconstruction", marker=".")
+    right.plot(epochs, [r.test_kl for r in history], label="test KL", marker=".")
+    right.set(xlabel="epoch", ylabel="nats per image", ylim=(0, None))
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def save_latent(path: Path, mu: np.ndarray, labels: np.ndarray | None) -> None:
+    """Write mu (N, Z) as dots in the plane of its two main directions, coloured by label (N,)."""
+    plane, spread = main_plane(mu)
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.subplots()
+    if labels is None:
+        axes.scatter(*plane.T, s=3, linewidths=0)
+    else:
+        names = np.unique(labels)
+        colours = colormaps["tab10" if len(names) <= 10 else "turbo"]
+        for i, name in enumerate(names):
+            colour = colours(i if len(names) <= 10 else i / (len(names) - 1))
+            chosen = labels == name
+            axes.scatter(*plane[chosen].T, s=3, linewidths=0, color=colour, label=str(name))
+        if len(names) <= 20:
+            axes.legend(frameon=False, markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
+    shares = " and ".join(f"{share:.0%}" for share in spread)
+    axes.set(
+        xlabel="first main direction of mu",
+        ylabel="second",
+        title=f"mu of the test images: {shares} of its variance",
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def main_plane(mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mu (N, Z) projected on its two main directions, (N, 2), and their shares of variance.
+
+    The directions are the leading eigenvectors of the covariance, the sign such that the largest
+    entry is positive; with one latent dimension the second coordinate is 0.
+    """
+    centred = mu - mu.mean(axis=0)
+    values, vectors = np.linalg.eigh(centred.T @ centred)
+    vectors = vectors[:, ::-1][:, :2]
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), range(vectors.shape[1])])
+    plane = np.zeros((len(mu), 2), mu.dtype)
+    plane[:, : vectors.shape[1]] = centred @ vectors
+    return plane, values[::-1][:2] / max(values.sum(), np.finfo(mu.dtype).tiny)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as file:
+        figure.savefig(file, dpi=110, format="png")
