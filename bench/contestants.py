@@ -1,0 +1,273 @@
+"""The same training steps in minivae, PyTorch, JAX, and as bare matrix products, one per process.
+
+`peers.py` starts this script once for each and says on standard input what to prepare and when to
+run; what it compares and prints is there. All get the same weights, batches and noise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from minivae import VAE, load_data
+from minivae.noise import generator, permutation
+
+LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
+PIXELS, HIDDEN, LATENT = 784, (256, 128), 20
+
+# A run takes all steps of a turn and returns the loss of each, on the host when it returns.
+Run = Callable[[], np.ndarray]
+
+
+def batches(batch: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the images (N, D) uint8, the order (steps, B), and the noise (steps, B, Z)."""
+    images = load_data("mnist").train
+    order = permutation(0, "order", 1, len(images))
+    order = np.resize(order, (steps, batch))
+    stream = generator(0, "eps", 1)
+    eps = np.stack([stream.standard_normal((batch, LATENT), "float32") for _ in range(steps)])
+    return images, order, eps
+
+
+def minivae(threads: int) -> Callable[[int, int], Run]:
+    """Take the training steps of `minivae train`; they draw their own noise, the others get it."""
+    from minivae.optim import Adam
+    from minivae.parallel import Steps, Team
+    from minivae.pixels import gather
+
+    class Source:
+        sampled = False
+
+        def __init__(self, images: np.ndarray) -> None:
+            self.images, self.local = images, threading.local()
+
+        def load(self, indices: np.ndarray, out: np.ndarray, uniform: object) -> None:
+            scratch = getattr(self.local, "scratch", None)
+            if scratch is None or scratch.shape != out.shape:
+                scratch = self.local.scratch = np.empty(out.shape, np.uint8)
+            gather(self.images, indices, out, scratch)
+
+    team = Team(threads)
+
+    def prepare(batch: int, steps: int) -> Run:
+        images, order, _ = batches(batch, steps)
+        vae = VAE(PIXELS, HIDDEN, LATENT)
+        adam = Adam(vae.parameters, vae.backend, LR, BETA1, BETA2, EPS)
+        epoch = Steps(vae, adam, Source(images), batch, team)
+        flat = order.ravel()
+
+        def run() -> np.ndarray:
+            epoch.begin(flat, generator(0, "eps", 1), generator(0, "uniform", 1))
+            return np.array([sum(epoch.step(i)) for i in range(steps)])
+
+        return run
+
+    return prepare
+
+
+def products(threads: int) -> Callable[[int, int], Run]:
+    """Compute the 17 products of a step and nothing else, BLAS on its own threads: the floor."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(threads, user_api="blas")
+
+    def prepare(batch: int, steps: int) -> Run:
+        call = products_of_a_step(batch)
+
+        def run() -> np.ndarray:
+            for _ in range(steps):
+                call()
+            return np.empty(0)
+
+        return run
+
+    return prepare
+
+
+def products_of_a_step(batch: int) -> Callable[[], None]:
+    """Return a function that computes every product of one step, forward and backward."""
+    rng = np.random.default_rng(0)
+    jobs = []
+    widths = [
+        (PIXELS, 256),
+        (256, 128),
+        (128, 2 * LATENT),
+        (LATENT, 128),
+        (128, 256),
+        (256, PIXELS),
+    ]
+    for place, (inputs, outputs) in enumerate(widths):
+        x, w, y = (
+            rng.standard_normal(shape, "float32")
+            for shape in ((batch, inputs), (outputs, inputs), (batch, outputs))
+        )
+        jobs.append((x, w.T, np.empty_like(y)))
+        jobs.append((y.T, x, np.empty_like(w)))
+        if place > 0:  # nobody asks for the gradient of the data
+            jobs.append((y, w, np.empty_like(x)))
+
+    def call() -> None:
+        for a, b, out in jobs:
+            np.matmul(a, b, out=out)
+
+    return call
+
+
+def torch(threads: int, mode: str) -> Callable[[int, int], Run]:
+    """Take the steps in PyTorch: eager, with its fused Adam, or compiled with the fused Adam."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    torch.set_num_threads(threads)
+
+    def prepare(batch: int, steps: int) -> Run:
+        torch._dynamo.reset()
+        images, order, eps = batches(batch, steps)
+        data = torch.from_numpy(images)  # bytes: quicker to gather than floats at every size
+        order, eps = torch.from_numpy(order), torch.from_numpy(eps)
+        encoder = nn.Sequential(
+            nn.Linear(PIXELS, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(),
+            nn.Linear(128, 2 * LATENT),
+        )  # fmt: skip
+        decoder = nn.Sequential(
+            nn.Linear(LATENT, 128), nn.ReLU(), nn.Linear(128, 256), nn.ReLU(),
+            nn.Linear(256, PIXELS),
+        )  # fmt: skip
+        model = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
+        start = VAE(PIXELS, HIDDEN, LATENT).params
+        model.load_state_dict({name: torch.from_numpy(view) for name, view in start.items()})
+        adam = torch.optim.Adam(model.parameters(), LR, (BETA1, BETA2), EPS, fused=mode != "eager")
+
+        def loss_of(rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+            x = rows.to(torch.float32).div_(255)
+            mu, logvar = encoder(x).chunk(2, dim=1)
+            z = mu + (0.5 * logvar).exp() * noise
+            nll = F.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
+            kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum()
+            return (nll + kl) / len(x)
+
+        if mode == "compile":
+            loss_of = torch.compile(loss_of, dynamic=False)
+
+        def run() -> np.ndarray:
+            losses = []
+            for i in range(steps):
+                adam.zero_grad(set_to_none=True)
+                loss = loss_of(data.index_select(0, order[i]), eps[i])
+                loss.backward()
+                adam.step()
+                losses.append(loss.detach())
+            return torch.stack(losses).numpy()
+
+        return run
+
+    return prepare
+
+
+def jax(mode: str) -> Callable[[int, int], Run]:
+    """Take the steps in JAX: one jitted call each with donated state, or all in one lax.scan."""
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+    from jax import lax
+    from jax import numpy as jnp
+
+    def layers(params: dict, name: str, x: jax.Array) -> jax.Array:
+        for i in (0, 2, 4):
+            x = x @ params[f"{name}.{i}.weight"].T + params[f"{name}.{i}.bias"]
+            x = jnp.maximum(x, 0) if i < 4 else x
+        return x
+
+    def loss_of(params: dict, x: jax.Array, noise: jax.Array) -> jax.Array:
+        mu, logvar = jnp.split(layers(params, "encoder", x), 2, axis=1)
+        l = layers(params, "decoder", mu + jnp.exp(logvar / 2) * noise)
+        nll = jnp.sum(jnp.maximum(l, 0) + jnp.log1p(jnp.exp(-jnp.abs(l))) - x * l)
+        kl = 0.5 * jnp.sum(mu**2 + jnp.exp(logvar) - 1 - logvar)
+        return (nll + kl) / len(x)
+
+    def step(state: tuple, rows: jax.Array, noise: jax.Array) -> tuple[tuple, jax.Array]:
+        params, m, v, t = state
+        t = t + 1
+        x = rows.astype(jnp.float32) / 255 if rows.dtype == jnp.uint8 else rows
+        loss, grad = jax.value_and_grad(loss_of)(params, x, noise)
+        m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, grad)
+        v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, grad)
+        a, c = LR / (1 - BETA1**t), 1 / (1 - BETA2**t)
+        params = jax.tree.map(lambda p, m, v: p - a * m / (jnp.sqrt(v * c) + EPS), params, m, v)
+        return (params, m, v, t), loss
+
+    def prepare(batch: int, steps: int) -> Run:
+        images, order, eps = (jnp.asarray(a) for a in batches(batch, steps))
+        if batch < 256:  # measured: here its gather of bytes is slower than that of floats
+            images = images.astype(jnp.float32) / 255
+        params = {
+            name: jnp.array(view) for name, view in VAE(PIXELS, HIDDEN, LATENT).params.items()
+        }
+        zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(2)]
+        state = (params, *zeros, jnp.float32(0))
+
+        def one(state: tuple, i: jax.Array, images: jax.Array, order: jax.Array, eps: jax.Array):
+            state, loss = step(state, images[order[i]], eps[i])
+            return state, i + 1, loss
+
+        def epoch(state: tuple, images: jax.Array, order: jax.Array, eps: jax.Array):
+            return lax.scan(
+                lambda state, at: step(state, images[at[0]], at[1]), state, (order, eps)
+            )
+
+        one, epoch = jax.jit(one, donate_argnums=(0, 1)), jax.jit(epoch, donate_argnums=0)
+
+        def run() -> np.ndarray:
+            nonlocal state
+            if mode == "scan":
+                state, losses = epoch(state, images, order, eps)
+                jax.block_until_ready(state)
+                return np.asarray(losses)
+            i, losses = jnp.int32(0), []
+            for _ in range(steps):
+                state, i, loss = one(state, i, images, order, eps)
+                losses.append(loss)
+            jax.block_until_ready(state)
+            return np.array(losses)
+
+        return run
+
+    return prepare
+
+
+CONTESTANTS: dict[str, Callable[[int], Callable[[int, int], Run]]] = {
+    "minivae": minivae,
+    "minivae, 1 thread": lambda threads: minivae(1),
+    "torch eager": lambda threads: torch(threads, "eager"),
+    "torch fused Adam": lambda threads: torch(threads, "fused"),
+    "torch.compile": lambda threads: torch(threads, "compile"),
+    "jax jit": lambda threads: jax("jit"),
+    "jax scan": lambda threads: jax("scan"),
+    "products alone": products,
+}
+
+
+def serve(name: str, threads: int) -> None:
+    """Answer "prepare BATCH STEPS" and "run" lines, until standard input ends."""
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints goes elsewhere
+    prepare, run = CONTESTANTS[name](threads), None
+    for line in sys.stdin:
+        verb, *numbers = line.split()
+        if verb == "prepare":
+            run = prepare(*(int(number) for number in numbers))
+        start = time.perf_counter()
+        losses = run()
+        seconds = time.perf_counter() - start
+        answer.write(json.dumps({"seconds": seconds, "losses": [float(x) for x in losses]}) + "\n")
+        answer.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]))

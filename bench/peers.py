@@ -1,0 +1,140 @@
+"""Train the same model on the same batches with minivae, PyTorch and JAX, in turn, and compare.
+
+Each contestant runs in a process of its own (`contestants.py`), which is idle, and its threads
+asleep, while another is measured. Here is who runs when, the check that all compute the same
+losses, and the table.
+
+    python bench/peers.py [--rounds 5] [--batches 128,512,1000] [--threads 2] [--only minivae,jax]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+from machine import cores, describe, unpin
+
+HERE = Path(__file__).resolve().parent
+NAMES = (
+    "minivae", "minivae, 1 thread", "torch eager", "torch fused Adam", "torch.compile", "jax jit",
+    "jax scan", "products alone",
+)  # fmt: skip
+
+
+class Contestant:
+    """One process that can take training steps in one way."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.name, self.errors = name, tempfile.TemporaryFile("w+")  # noqa: SIM115
+        command = [sys.executable, str(HERE / "contestants.py"), name, str(threads)]
+        if shutil.which("taskset"):  # JAX takes all cores it can see
+            command = ["taskset", "-c", ",".join(map(str, cores()[:threads])), *command]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
+
+    def ask(self, line: str) -> dict:
+        """Send one line and wait for the answer."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            self.errors.seek(0)
+            raise SystemExit(f"{self.name} failed:\n{self.errors.read()[-2000:]}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", default="128,512,1000")
+    parser.add_argument("--threads", type=int, default=min(2, len(cores())))
+    parser.add_argument("--images", type=int, default=25600, help="images in one turn")
+    parser.add_argument("--only", default="", help="parts of names, separated by commas")
+    parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
+    options = parser.parse_args()
+    wanted = [part for part in options.only.split(",") if part]
+    names = [name for name in NAMES if not wanted or any(part in name for part in wanted)]
+    names = [name for name in names if _can_run(name, options)]
+
+    print(describe("numpy", "torch", "jax"))
+    print(f"{options.threads} threads, {options.rounds} rounds in turn, microseconds per step\n")
+    contestants = [Contestant(name, options.threads) for name in names]
+    try:
+        for batch in (int(part) for part in options.batches.split(",")):
+            compare(contestants, batch, max(1, options.images // batch), options.rounds)
+    finally:
+        for contestant in contestants:
+            contestant.close()
+
+
+def compare(contestants: list[Contestant], batch: int, steps: int, rounds: int) -> None:
+    """Check the losses of one turn of each, then time the rounds and print a table."""
+    _check({c.name: c.ask(f"prepare {batch} {steps}")["losses"] for c in contestants}, batch)
+    times: dict[str, list[float]] = {c.name: [] for c in contestants}
+    for _ in range(rounds):
+        for contestant in contestants:
+            time.sleep(0.02)  # the one before puts its threads to sleep
+            times[contestant.name].append(contestant.ask("run")["seconds"] / steps * 1e6)
+    ours = median(times[contestants[0].name])
+    print(f"| batch {batch} | median | lowest | highest | its median / {contestants[0].name}'s |")
+    print("|---|---|---|---|---|")
+    for name, turns in times.items():
+        middle = median(turns)
+        print(
+            f"| {name} | {middle:.0f} | {min(turns):.0f} | {max(turns):.0f} | {middle / ours:.2f} |"
+        )
+    print(flush=True)
+
+
+def _check(losses: dict[str, list[float]], batch: int) -> None:
+    """Stop unless all contestants went through the same losses.
+
+    The first loss is one forward pass: float32 rounding, 1e-5. The mean over the turn follows
+    hundreds of Adam steps, which carry rounding on: 1e-3.
+    """
+    losses = {name: turn for name, turn in losses.items() if turn}
+    first = {name: turn[0] for name, turn in losses.items()}
+    mean = {name: sum(turn) / len(turn) for name, turn in losses.items()}
+    for what, values, tolerance in (("first loss", first, 1e-5), ("mean loss", mean, 1e-3)):
+        if max(values.values()) - min(values.values()) > tolerance * max(values.values()):
+            raise SystemExit(f"batch {batch}: the {what} differs: {values}")
+    if losses:
+        one, other = (min(mean.values()), max(mean.values()))
+        start = min(first.values())
+        print(
+            f"batch {batch}: all start at {start:.3f} nats, mean over a turn {one:.3f}-{other:.3f}"
+        )
+
+
+def _can_run(name: str, options: argparse.Namespace) -> bool:
+    library = name.split()[0].split(".")[0]
+    if library in ("torch", "jax") and find_spec(library) is None:
+        print(f"{name}: left out, {library} is not installed", file=sys.stderr)
+        return False
+    if name == "torch.compile" and (options.no_compile or not shutil.which("g++")):
+        print(f"{name}: left out, no g++ or not wanted", file=sys.stderr)
+        return False
+    return not (name == "minivae, 1 thread" and options.threads == 1)
+
+
+if __name__ == "__main__":
+    unpin()
+    main()
