@@ -110,7 +110,7 @@ def _from_npz(path: Path) -> Parts:
     keys = ("x_train", "y_train", "x_test", "y_test")
     if "x_train" not in names and len(names) != 1:
         raise DataError(
-            f"{shown(path)} holds {len(names)} arrays ({ascii(', '.join(names))[1:60]}); "
+            f"{shown(path)} holds {len(names)} arrays ({', '.join(names)[:60]}); "
             f"expected x_train (x_test, y_train, y_test), or one array alone"
         )
     if "x_train" not in names:
