@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +27,15 @@ PIXELS, HIDDEN, LATENT = 784, (256, 128), 20
 Run = Callable[[], np.ndarray]
 
 
+@cache
+def mnist() -> np.ndarray:
+    """Return the training images (60000, 784) uint8."""
+    return load_data("mnist").train
+
+
 def batches(batch: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the images (N, D) uint8, the order (steps, B), and the noise (steps, B, Z)."""
-    images = load_data("mnist").train
+    images = mnist()
     order = permutation(0, "order", 1, len(images))
     order = np.resize(order, (steps, batch))
     stream = generator(0, "eps", 1)
@@ -37,38 +45,33 @@ def batches(batch: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def minivae(threads: int) -> Callable[[int, int], Run]:
     """Take the training steps of `minivae train`; they draw their own noise, the others get it."""
-    from minivae.optim import Adam
-    from minivae.parallel import Steps, Team
-    from minivae.pixels import gather
-
-    class Source:
-        sampled = False
-
-        def __init__(self, images: np.ndarray) -> None:
-            self.images, self.local = images, threading.local()
-
-        def load(self, indices: np.ndarray, out: np.ndarray, uniform: object) -> None:
-            scratch = getattr(self.local, "scratch", None)
-            if scratch is None or scratch.shape != out.shape:
-                scratch = self.local.scratch = np.empty(out.shape, np.uint8)
-            gather(self.images, indices, out, scratch)
-
-    team = Team(threads)
+    taken: list[Any] = []
 
     def prepare(batch: int, steps: int) -> Run:
-        images, order, _ = batches(batch, steps)
-        vae = VAE(PIXELS, HIDDEN, LATENT)
-        adam = Adam(vae.parameters, vae.backend, LR, BETA1, BETA2, EPS)
-        epoch = Steps(vae, adam, Source(images), batch, team)
-        flat = order.ravel()
-
-        def run() -> np.ndarray:
-            epoch.begin(flat, generator(0, "eps", 1), generator(0, "uniform", 1))
-            return np.array([sum(epoch.step(i)) for i in range(steps)])
-
+        for before in taken:
+            before.close()
+        epoch, run = minivae_steps(batch, steps, threads)
+        taken[:] = [epoch]
         return run
 
     return prepare
+
+
+def minivae_steps(batch: int, steps: int, threads: int) -> tuple[Any, Run]:
+    """Return the object that takes the steps, to be closed, and the function that runs a turn."""
+    from minivae.optim import Adam
+    from minivae.pixels import Source
+
+    images, order, _ = batches(batch, steps)
+    vae = VAE(PIXELS, HIDDEN, LATENT)
+    adam = Adam(vae.parameters, vae.backend, LR, BETA1, BETA2, EPS)
+    epoch = vae.backend.steps(vae, adam, Source(images), batch, threads)
+
+    def run() -> np.ndarray:
+        epoch.begin(order.ravel(), generator(0, "eps", 1), generator(0, "binarize", 1))
+        return np.array([epoch.step(i) for i in range(steps)])
+
+    return epoch, run
 
 
 def products(threads: int) -> Callable[[int, int], Run]:
@@ -78,11 +81,12 @@ def products(threads: int) -> Callable[[int, int], Run]:
     threadpool_limits(threads, user_api="blas")
 
     def prepare(batch: int, steps: int) -> Run:
-        call = products_of_a_step(batch)
+        by_rows, by_units = products_of_a_step(batch)
 
         def run() -> np.ndarray:
             for _ in range(steps):
-                call()
+                for a, b, out in (*by_rows, *by_units):
+                    np.matmul(a, b, out=out)
             return np.empty(0)
 
         return run
@@ -90,33 +94,21 @@ def products(threads: int) -> Callable[[int, int], Run]:
     return prepare
 
 
-def products_of_a_step(batch: int) -> Callable[[], None]:
-    """Return a function that computes every product of one step, forward and backward."""
+def products_of_a_step(batch: int) -> tuple[list, list]:
+    """Return (a, b, out) of all products: those with a row for each image, and the weights'."""
     rng = np.random.default_rng(0)
-    jobs = []
-    widths = [
-        (PIXELS, 256),
-        (256, 128),
-        (128, 2 * LATENT),
-        (LATENT, 128),
-        (128, 256),
-        (256, PIXELS),
-    ]
-    for place, (inputs, outputs) in enumerate(widths):
+    by_rows, by_units = [], []
+    sizes = (PIXELS, *HIDDEN, 2 * LATENT), (LATENT, *reversed(HIDDEN), PIXELS)
+    for inputs, outputs in (pair for network in sizes for pair in pairwise(network)):
         x, w, y = (
             rng.standard_normal(shape, "float32")
             for shape in ((batch, inputs), (outputs, inputs), (batch, outputs))
         )
-        jobs.append((x, w.T, np.empty_like(y)))
-        jobs.append((y.T, x, np.empty_like(w)))
-        if place > 0:  # nobody asks for the gradient of the data
-            jobs.append((y, w, np.empty_like(x)))
-
-    def call() -> None:
-        for a, b, out in jobs:
-            np.matmul(a, b, out=out)
-
-    return call
+        by_rows.append((x, w.T, np.empty_like(y)))
+        by_units.append((y.T, x, np.empty_like(w)))
+        if inputs != PIXELS:  # nobody asks for the gradient of the data
+            by_rows.append((y, w, np.empty_like(x)))
+    return by_rows, by_units
 
 
 def torch(threads: int, mode: str) -> Callable[[int, int], Run]:
