@@ -215,6 +215,8 @@ def _members(archive: zipfile.ZipFile, length: int, where: str) -> dict[str, zip
         name = info.filename.removesuffix(".npy")
         if name in members:
             raise DataError(f"{where} has two members named {name!r}")
+        if info.comment or len(info.extra) >= 46:  # the length of another member's entry
+            raise DataError(f"{where} is damaged: remarks on {name!r} hide what follows it")
         stored = info.compress_type == zipfile.ZIP_STORED
         if info.flag_bits & 0x1 or not (stored or info.compress_type == zipfile.ZIP_DEFLATED):
             raise DataError(f"{where} has a member {name!r} that is encrypted or oddly compressed")
@@ -264,12 +266,16 @@ def _open_npz(path: str | os.PathLike, names: Iterable[str] | None) -> dict[str,
             with zipfile.ZipFile(cautious) as archive:
                 members = _members(archive, length, where)
                 wanted = set(members) if names is None else set(names)
-                return {
-                    name: _read_member(archive, info, f"{where} ({name})")
-                    if name in wanted
-                    else None
-                    for name, info in members.items()
-                }
+                found = {}
+                for name, info in members.items():
+                    # Opening checks the name against the member's own header, wanted or not.
+                    with archive.open(info) as member:
+                        found[name] = (
+                            _read_array(member, info.file_size, f"{where} ({name})")
+                            if name in wanted
+                            else None
+                        )
+                return found
         except DataError:
             raise
         except MemoryError as error:
@@ -277,11 +283,6 @@ def _open_npz(path: str | os.PathLike, names: Iterable[str] | None) -> dict[str,
         except _ZIP_ERRORS as error:
             reason = ascii(str(error).splitlines()[0] if str(error) else type(error).__name__)
             raise DataError(f"{where} is not an .npz file, or damaged: {reason[1:-1]}") from None
-
-
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> np.ndarray:
-    with archive.open(info) as member:
-        return _read_array(member, info.file_size, where)
 
 
 def _too_large(error: Exception, where: str) -> DataError:

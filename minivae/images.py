@@ -3,6 +3,7 @@
 What the array is for, and which part of it is held out for testing, is left to the data module.
 """
 
+import io
 import os
 import warnings
 from collections.abc import Callable
@@ -10,13 +11,24 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrayfile import shown
+from .arrayfile import open_regular, shown
 from .errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_SIDE = 2048  # of --image-size
 MAX_PIXELS = 1 << 24  # of one picture before it is scaled; 4096 x 4096
+MAX_BYTES = 64 << 20  # of one file
 COLOUR_TOLERANCE = 8  # of 255; JPEG's rounding of a grey picture stays below
+TURNS = {  # what a camera's note (EXIF orientation) says is to be done with rows and columns
+    1: lambda x: x,
+    2: np.fliplr,
+    3: lambda x: np.rot90(x, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda x: np.rot90(x, 3),
+    7: lambda x: np.rot90(x, 2).T,
+    8: np.rot90,
+}
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -94,36 +106,50 @@ def _plain(reason: str, path: Path) -> str:
 
 
 def _read(path: Path, size: tuple[int, int] | None) -> np.ndarray:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
+    file, length = open_regular(path)
+    with file:
+        if length > MAX_BYTES:
+            raise ValueError(f"{length} bytes are more than 64 MiB")
+        content = io.BytesIO(file.read())  # of a real file Pillow reads whatever length it claims
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
+        with Image.open(content, formats=("PNG", "JPEG")) as picture:
             columns, rows = picture.size
             if columns * rows > MAX_PIXELS:
                 raise ValueError(f"{rows}x{columns} pixels are more than 4096x4096")
-            grey = _grey(ImageOps.exif_transpose(picture), path)
-    if size is None and max(grey.size) > MAX_SIDE:
-        raise DataError(f"{shown(path)} is too large to model: give --image-size, such as 28x28")
-    if size is not None and grey.size != (size[1], size[0]):
-        grey = grey.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(grey, np.uint8)
+            turn = picture.getexif().get(0x0112, 1)
+            grey = TURNS.get(turn, TURNS[1])(_grey(picture, path))
+    if size is None:
+        if max(grey.shape) > MAX_SIDE:
+            raise DataError(f"{shown(path)} is too large to model: give --image-size 28x28 or so")
+        return grey
+    if grey.shape == size:
+        return grey
+    scaled = Image.fromarray(grey).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(scaled)
 
 
-def _grey(picture, path: Path):
-    """Give the picture in Pillow's mode L, or refuse it for its colours."""
-    from PIL import Image
-
-    if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion would cut off at 255
-        wide = np.asarray(picture).astype(np.int64)
-        return Image.fromarray((wide.clip(0, 65535) >> 8).astype(np.uint8))
-    if picture.mode in ("1", "L"):
-        # A transparent grey level in a PNG without alpha channel stays as it is.
-        return picture.convert("L")
-    pixels = np.asarray(picture.convert("RGBA"))
-    low, high = pixels[..., :3].min(axis=2), pixels[..., :3].max(axis=2)
-    alpha = pixels[..., 3]
-    if ((high - low > COLOUR_TOLERANCE) & (alpha > 0)).any():
-        raise DataError(f"{shown(path)} is in colour; convert the pictures to grey first")
-    grey = np.asarray(Image.fromarray(pixels[..., :3]).convert("L"), np.uint16)
-    return Image.fromarray(((grey * alpha + 127) // 255).astype(np.uint8))
+def _grey(picture, path: Path) -> np.ndarray:
+    """Give the grey pixels (rows, columns), strip by strip, or refuse a picture in colour."""
+    columns, rows = picture.size
+    grey = np.empty((rows, columns), np.uint8)
+    step = max(1, (1 << 18) // columns)
+    for top in range(0, rows, step):
+        strip = picture.crop((0, top, columns, min(top + step, rows)))
+        out = grey[top : top + step]
+        if strip.mode.startswith("I"):  # 16 bits; Pillow's own conversion would cut off at 255
+            out[...] = np.asarray(strip).astype(np.int64).clip(0, 65535) >> 8
+        elif strip.mode in ("1", "L"):
+            out[...] = np.asarray(strip.convert("L"))
+        else:
+            strip = strip.convert("RGBA")
+            pixels = np.asarray(strip)
+            colour, alpha = pixels[..., :3], pixels[..., 3]
+            spread = colour.max(axis=2) - colour.min(axis=2)
+            if ((spread > COLOUR_TOLERANCE) & (alpha > 0)).any():
+                raise DataError(f"{shown(path)} is in colour; convert the pictures to grey first")
+            shade = np.asarray(strip.convert("L"), np.uint16)
+            out[...] = (shade * alpha + 127) // 255
+    return grey

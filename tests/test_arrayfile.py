@@ -258,6 +258,35 @@ def test_any_flipped_byte_of_the_arrays_is_noticed(tmp_path):
             assert [*map(list, found.values())] == [list(array)]
 
 
+def test_a_member_that_is_not_wanted_is_checked_for_its_name(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=np.ones(3), x_test=np.ones(3))
+    content = (tmp_path / "a.npz").read_bytes()
+    at = content.rindex(b"x_test")  # in the directory; the member's own header keeps its name
+    (tmp_path / "a.npz").write_bytes(content[:at] + b"y" + content[at + 1 :])
+    refused(list_npz, tmp_path / "a.npz", "differ")
+    with pytest.raises(DataError, match="differ"):
+        read_npz(tmp_path / "a.npz", names=["x_train"])
+
+
+@pytest.mark.parametrize("field", [30, 32])
+def test_a_remark_that_swallows_the_next_member(tmp_path, field):
+    """One wrong length in a directory, of an extra field or a comment, and x_test is gone."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for name in ("x_train", "x_test"):
+            archive.writestr(f"{name}.npy", npy(np.ones(3)))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    first = content.index(b"PK\1\2")
+    second = content.index(b"PK\1\2", first + 1)
+    size = content.index(b"PK\5\6") - second
+    if field == 30:
+        content[second : second + 4] = struct.pack("<HH", 0x4142, size - 4)
+    struct.pack_into("<H", content, first + field, size)
+    (tmp_path / "a.npz").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        assert archive.namelist() == ["x_train.npy"]
+    refused(list_npz, tmp_path / "a.npz", "remarks on 'x_train' hide what follows")
+
+
 def test_map(tmp_path):
     array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     np.save(tmp_path / "a.npy", array)

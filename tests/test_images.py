@@ -2,11 +2,12 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from minivae.data import load_data
 from minivae.errors import DataError
@@ -118,11 +119,27 @@ def test_scaling_down_averages(folder):
     assert np.abs(found.astype(int) - 127).max() <= 3  # a skipping scaler would give 0 or 255
 
 
-def test_a_turned_photograph(folder):
+@pytest.mark.parametrize("orientation", range(10))
+def test_turned_photographs(folder, orientation):
     exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
-    Image.fromarray(GREY).save(folder / "1.png", exif=exif)
-    assert np.array_equal(pixels(folder)[0], np.rot90(GREY, 2))
+    exif[0x0112] = orientation
+    Image.fromarray(GREY).save(folder / "0.png", exif=exif)
+    with Image.open(folder / "0.png") as picture:
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    rows, columns = expected.shape
+    Image.new("L", (columns, rows)).save(folder / "1.png")
+    data = load_data(folder)
+    assert data.image_shape == (rows, columns)
+    assert expected.ravel().tolist() in [*data.train.tolist(), *data.test.tolist()]
+
+
+def test_a_picture_of_many_strips(folder):
+    tall = np.random.default_rng(1).integers(0, 256, (1500, 400), dtype=np.uint8)
+    for name, mode in (("0.png", "L"), ("1.png", "RGBA")):
+        Image.fromarray(tall).convert(mode).save(folder / name, compress_level=1)
+    data = load_data(folder)
+    assert np.array_equal(data.train[0], tall.ravel())
+    assert np.array_equal(data.test[0], tall.ravel())
 
 
 def chunk(kind, data):
@@ -148,6 +165,7 @@ BROKEN = {
         6, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(5 << 20), 9)),
         chunk(b"IDAT", zlib.compress(bytes(9 * 6))),
     ),
+    "chunk": WHOLE[:33] + b"\xff" + WHOLE[34:60],  # promises an IDAT of 4 GB
     "gif": b"GIF89a" + bytes(30),
 }  # fmt: skip
 
@@ -156,7 +174,10 @@ BROKEN = {
 def test_broken_pictures_are_named_and_skipped(folder, kind):
     Image.fromarray(np.flipud(GREY)).save(folder / "1.png")
     (folder / "2.png").write_bytes(BROKEN[kind])
+    tracemalloc.start()
     found, said = pixels(folder)
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
     assert np.array_equal(found, np.flipud(GREY))
     assert said[0].startswith(f"skipped {folder / '2.png'}: ") and said[0].isprintable()
     assert said[1] == "1 of 3 pictures could not be read and were skipped"
