@@ -32,7 +32,6 @@ CHUNK = 1 << 20
 _ITEM = r"""\s*(?:'descr'\s*:\s*'[^'\\]{1,20}'|'fortran_order'\s*:\s*(?:True|False)
              |'shape'\s*:\s*\((?:\s*\d{1,19}L?\s*,)*(?:\s*\d{1,19}L?)?\s*\))\s*"""
 _HEADER = re.compile(rf"\{{{_ITEM},{_ITEM},{_ITEM}(?:,\s*)?\}}\s*", re.VERBOSE)
-_NAME = re.compile(r"[\w\-]+(?:[./][\w\-]+)*\.npy")
 _ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError,
     NotImplementedError, RuntimeError, OverflowError, LookupError,
@@ -189,7 +188,7 @@ def map_npy(path: str | os.PathLike) -> np.ndarray:
                 f"save it again with np.save(path, np.ascontiguousarray(array))"
             )
         try:
-            return np.asarray(np.memmap(file, dtype, "r", offset, shape))
+            return np.asarray(np.memmap(file, dtype, "r", offset, shape))  # seen through .base
         except (OSError, ValueError, OverflowError) as error:
             raise DataError(f"{where} cannot be mapped: {error}") from None
 
@@ -210,9 +209,11 @@ def _members(archive: zipfile.ZipFile, length: int, where: str) -> dict[str, zip
     if len(archive.infolist()) > MAX_MEMBERS:
         raise DataError(f"{where} holds more than {MAX_MEMBERS} arrays")
     for info in archive.infolist():
-        if not _NAME.fullmatch(info.filename):
+        name, dot, kind = info.filename.rpartition(".")
+        steps = name.split("/")
+        plain = name.isprintable() and "\\" not in name and not {"", ".", ".."} & set(steps)
+        if (dot, kind) != (".", "npy") or not plain:
             raise DataError(f"{where} has a member that is no array: {info.filename!a}")
-        name = info.filename.removesuffix(".npy")
         if name in members:
             raise DataError(f"{where} has two members named {name!r}")
         if info.comment or len(info.extra) >= 46:  # the length of another member's entry

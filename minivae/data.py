@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from .arrayfile import shown
-from .errors import DataError
+from .errors import ArgumentError, DataError
 from .images import MAX_SIDE
 from .pixels import BINARIZE, RowSubset, batches, gather, to_pixels
 from .sources import MAP_ABOVE, NAMES, read_source
@@ -29,7 +29,7 @@ __all__ = [
 BLOCK = 8 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Images to train on and images to test on; labels where there are any.
 
@@ -105,6 +105,8 @@ def load_data(
     DataError
         An unknown name; a file that is missing, damaged, empty, out of range or of another size.
     """
+    if seed < 0:
+        raise ArgumentError(f"seed must be 0 or more, not {seed}")
     say = notice or (lambda line: None)
     size = parse_size(image_size)
     where = shown(source)
@@ -115,7 +117,6 @@ def load_data(
     if x_test is not None:
         _image_shape(x_test, shape, f"{where}: the test part")
         x_test = _pixels(x_test, f"{where}: the test part")
-        y_test = _labels(y_test, len(x_test), f"{where}: the test part")
         if x_test.dtype != x_train.dtype:
             raise DataError(
                 f"{where}: test images are {x_test.dtype.name}, training images "
@@ -179,12 +180,11 @@ def _pixels(x: np.ndarray, where: str) -> np.ndarray:
     x = x.reshape(len(x), -1)
     if x.dtype == np.uint8:
         return x
-    if x.dtype == bool:
+    if x.dtype == bool and _map_of(x) is None:
         return x.view(np.uint8) * np.uint8(255)
     if x.dtype.kind != "f":
         raise DataError(
-            f"{where} has pixels of type {x.dtype.name}; save them as uint8, booleans, or floats "
-            f"in [0, 1]"
+            f"{where} has pixels of type {x.dtype.name}; save them as uint8 or floats in [0, 1]"
         )
     for block in _blocks(x):
         low, high = block.min(), block.max()
@@ -214,11 +214,14 @@ def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(x), step):
             yield x[start : start + step]
         return
-    with open(source.filename, "rb") as file:
-        file.seek(source.offset)
-        for start in range(0, x.size, BLOCK // x.dtype.itemsize):
-            count = min(BLOCK // x.dtype.itemsize, x.size - start)
-            yield np.fromfile(file, x.dtype, count)
+    try:
+        with open(source.filename, "rb") as file:
+            file.seek(source.offset)
+            for start in range(0, x.size, BLOCK // x.dtype.itemsize):
+                count = min(BLOCK // x.dtype.itemsize, x.size - start)
+                yield np.fromfile(file, x.dtype, count)
+    except OSError as error:
+        raise DataError(f"{shown(source.filename)} cannot be read: {error.strerror}") from None
 
 
 def _labels(y: np.ndarray | None, count: int, where: str) -> np.ndarray | None:
@@ -241,7 +244,8 @@ def _hold_out(x, y, seed: int, where: str, say: Callable[[str], None]) -> tuple:
     count = len(x) // 10 or 1
     if len(x) < 2:
         raise DataError(f"{where} has a single image; at least 2 are needed, one to test on")
-    order = np.random.default_rng([seed, 0x7E57]).permutation(len(x))
+    # The bit stream itself: NumPy keeps it for ever, which it does not promise of permutation().
+    order = np.argsort(np.random.PCG64([seed, 0x7E57]).random_raw(len(x)), kind="stable")
     test, train = np.sort(order[:count]), np.sort(order[count:])
     say(f"no test part: {count:,} of {len(x):,} images held out for testing (seed {seed})")
     y_train, y_test = (None, None) if y is None else (y[train], y[test])

@@ -4,14 +4,13 @@ What the array is for, and which part of it is held out for testing, is left to 
 """
 
 import io
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from .arrayfile import open_regular, shown
+from .arrayfile import shown
 from .errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -67,7 +66,7 @@ def read_pictures(
     DataError
         A picture in colour, pictures of several sizes, or none that can be read.
     """
-    images = None if size is None else np.empty((len(paths), *size), np.uint8)
+    images = None if size is None else _room(len(paths), size)
     count = broken = 0
     for path in paths:
         try:
@@ -77,11 +76,10 @@ def read_pictures(
         except Exception as error:  # whatever a decoder says of a damaged file, it is skipped
             broken += 1
             if notice:
-                reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-                notice(f"skipped {shown(path)}: {_plain(reason, path)}")
+                notice(f"skipped {shown(path)}: {_reason(error)}")
             continue
         if images is None:
-            images = np.empty((len(paths), *pixels.shape), np.uint8)
+            images = _room(len(paths), pixels.shape)
         if pixels.shape != images.shape[1:]:
             rows, columns = images.shape[1:]
             raise DataError(
@@ -97,22 +95,31 @@ def read_pictures(
     return images[:count]
 
 
-def _plain(reason: str, path: Path) -> str:
-    """Shorten what Pillow says: the path is named already."""
-    if "cannot identify" in reason:
+def _room(count: int, size: tuple[int, ...]) -> np.ndarray:
+    try:
+        return np.empty((count, *size), np.uint8)
+    except MemoryError:
+        raise DataError(
+            f"{count:,} pictures of {size[0]}x{size[1]} do not fit into memory: give a smaller "
+            f"--image-size"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say in a line what is wrong with a picture, leaving out the path that Pillow repeats."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if "cannot identify" in text:
         return "not a PNG or JPEG picture"
-    reason = reason.replace(os.fspath(path), "the file")
-    return reason if reason.isprintable() else ascii(reason)
+    text = text.splitlines()[0][:100]
+    return text if text.isprintable() else ascii(text)
 
 
 def _read(path: Path, size: tuple[int, int] | None) -> np.ndarray:
     from PIL import Image
 
-    file, length = open_regular(path)
-    with file:
-        if length > MAX_BYTES:
-            raise ValueError(f"{length} bytes are more than 64 MiB")
-        content = io.BytesIO(file.read())  # of a real file Pillow reads whatever length it claims
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError("more than 64 MiB")
+    content = io.BytesIO(path.read_bytes())  # of a real file Pillow reads the length it claims
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(content, formats=("PNG", "JPEG")) as picture:

@@ -170,6 +170,10 @@ def make_zip(path, members, method=zipfile.ZIP_DEFLATED):
     (["a\\x.npy"], "no array"),
     (["x.npy", "readme.txt"], "no array: 'readme.txt'"),
     (["x.npy", "é\n.npy"], "no array"),
+    (["a//x.npy"], "no array"),
+    (["./x.npy"], "no array"),
+    (["x.NPY"], "no array"),
+    (["npy"], "no array"),
     ([".npy"], "no array"),
     ([f"x{i}.npy" for i in range(5000)], "more than 4096"),
 ])  # fmt: skip
@@ -180,8 +184,9 @@ def test_names_in_an_npz(tmp_path, names, match):
 
 
 def test_names_of_parameters(tmp_path):
-    np.savez(tmp_path / "a.npz", **{"encoder.0.weight": np.ones(3), "adam/m-1": np.ones(2)})
-    assert list(read_npz(tmp_path / "a.npz")) == ["encoder.0.weight", "adam/m-1"]
+    arrays = {"encoder.0.weight": np.ones(3), "adam/m-1": np.ones(2), "é [1]": 0}
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert list(read_npz(tmp_path / "a.npz")) == list(arrays)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

@@ -272,6 +272,12 @@ def test_a_large_npy_is_mapped(tmp_path, mapped, dtype):
     assert (in_memory.fingerprint == data.fingerprint) == (dtype != "float64")
 
 
+def test_a_large_npy_of_booleans_would_need_a_copy(tmp_path, mapped):
+    np.save(tmp_path / "a.npy", X > 99)
+    with pytest.raises(DataError, match="type bool; save them as uint8"):
+        load_data(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize("value", [np.nan, 1.5, -1])
 @pytest.mark.parametrize("where", [0, 17, 39])
 def test_every_float_of_a_mapped_file_is_checked(tmp_path, mapped, value, where):
@@ -396,6 +402,8 @@ def test_fingerprint_of_a_held_out_split_depends_on_the_seed(tmp_path):
     np.save(tmp_path / "a.npy", X)
     prints = {load_data(tmp_path / "a.npy", seed=seed).fingerprint for seed in (0, 1, 0)}
     assert len(prints) == 2
+    with pytest.raises(ArgumentError, match="seed must be 0 or more, not -1"):
+        load_data(tmp_path / "a.npy", seed=-1)
 
 
 def test_fingerprint_of_a_large_part_is_a_sample(monkeypatch):

@@ -1,6 +1,7 @@
 """Folders of pictures: grey pixels as saved, broken ones skipped by name, colour refused."""
 
 import io
+import os
 import struct
 import tracemalloc
 import zlib
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from minivae import images
 from minivae.data import load_data
 from minivae.errors import DataError
 
@@ -181,6 +183,23 @@ def test_broken_pictures_are_named_and_skipped(folder, kind):
     assert np.array_equal(found, np.flipud(GREY))
     assert said[0].startswith(f"skipped {folder / '2.png'}: ") and said[0].isprintable()
     assert said[1] == "1 of 3 pictures could not be read and were skipped"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_a_picture_that_may_not_be_read_is_skipped(folder):
+    Image.fromarray(np.flipud(GREY)).save(folder / "1.png")
+    Image.fromarray(GREY).save(folder / "2.png")
+    (folder / "2.png").chmod(0)
+    assert pixels(folder)[1][0] == f"skipped {folder / '2.png'}: Permission denied"
+
+
+def test_pictures_that_do_not_fit_into_memory(folder, monkeypatch):
+    def empty(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(images.np, "empty", empty)
+    with pytest.raises(DataError, match="1 pictures of 9x9 do not fit into memory"):
+        load_data(folder, image_size="9x9")
 
 
 def test_nothing_but_broken_pictures(folder):
