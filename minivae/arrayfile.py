@@ -202,7 +202,9 @@ class _Cautious(io.BufferedReader):
         return super().read(size)
 
 
-def _members(archive: zipfile.ZipFile, length: int, where: str) -> dict[str, zipfile.ZipInfo]:
+def _members(
+    archive: zipfile.ZipFile, length: int, where: str, compressed: bool
+) -> dict[str, zipfile.ZipInfo]:
     """Check a zip's directory against the file's length; gives its arrays by name."""
     members: dict[str, zipfile.ZipInfo] = {}
     packed = unpacked = 0
@@ -221,6 +223,8 @@ def _members(archive: zipfile.ZipFile, length: int, where: str) -> dict[str, zip
         stored = info.compress_type == zipfile.ZIP_STORED
         if info.flag_bits & 0x1 or not (stored or info.compress_type == zipfile.ZIP_DEFLATED):
             raise DataError(f"{where} has a member {name!r} that is encrypted or oddly compressed")
+        if not (stored or compressed):
+            raise DataError(f"{where} has a compressed member {name!r}; here none may be")
         room = info.compress_size if stored else DEFLATE_RATIO * info.compress_size + 1024
         if info.file_size > room:
             raise DataError(f"{where} promises more in {name!r} than its compressed bytes can hold")
@@ -240,7 +244,9 @@ def list_npz(path: str | os.PathLike) -> list[str]:
     return list(_open_npz(path, names=()))
 
 
-def read_npz(path: str | os.PathLike, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+def read_npz(
+    path: str | os.PathLike, names: Iterable[str] | None = None, *, compressed: bool = True
+) -> dict[str, np.ndarray]:
     """Read arrays of an .npz file into memory; every byte is covered by the zip's checksums.
 
     Parameters
@@ -249,23 +255,28 @@ def read_npz(path: str | os.PathLike, names: Iterable[str] | None = None) -> dic
         The file; stored or deflated members, no encryption.
     names
         The arrays wanted (those that the file lacks are left out); all of them when None.
+    compressed
+        Whether deflated members are accepted; without them no more memory is taken than the
+        file is long.
 
     Raises
     ------
     DataError
         Anything that a well-formed file of plain arrays does not show: see the module's head.
     """
-    found = _open_npz(path, names)
+    found = _open_npz(path, names, compressed)
     return {name: array for name, array in found.items() if array is not None}
 
 
-def _open_npz(path: str | os.PathLike, names: Iterable[str] | None) -> dict[str, np.ndarray | None]:
+def _open_npz(
+    path: str | os.PathLike, names: Iterable[str] | None, compressed: bool = True
+) -> dict[str, np.ndarray | None]:
     where = shown(path)
     file, length = open_regular(path)
     with _Cautious(file.detach()) as cautious:
         try:
             with zipfile.ZipFile(cautious) as archive:
-                members = _members(archive, length, where)
+                members = _members(archive, length, where, compressed)
                 wanted = set(members) if names is None else set(names)
                 found = {}
                 for name, info in members.items():

@@ -20,6 +20,10 @@ class CheckpointError(MinivaeError, ValueError):
     """A checkpoint that is none, is damaged, or belongs to another model or version."""
 
 
+class WriteError(MinivaeError):
+    """A file that cannot be written: a full disk, a folder without permission."""
+
+
 class BackendError(MinivaeError, RuntimeError):
     """A backend that this machine cannot offer, with what to install."""
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from minivae.errors import MinivaeError
+from minivae.errors import WriteError
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Raises
     ------
-    MinivaeError
+    WriteError
         If the target cannot be written, with the system's reason.
     """
     path = Path(path)
@@ -42,7 +42,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except OSError as error:
         shown = str(path) if str(path).isprintable() else ascii(str(path))
         reason = error.strerror or str(error)
-        raise MinivaeError(f"{shown} cannot be written: {reason}") from error
+        raise WriteError(f"{shown} cannot be written: {reason}") from error
 
 
 def _flush_folder(folder: Path) -> None:

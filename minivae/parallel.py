@@ -90,6 +90,7 @@ class Team:
                 raise error
 
     def _work(self, k: int) -> None:
+        np.seterr(all="ignore")  # of this thread alone; training.py looks for what is not finite
         while True:
             self._meet(k)
             if self._phases is None:

@@ -5,6 +5,7 @@ It knows no files, no terminal and no device: the backend takes the steps, calle
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from minivae.optim import Adam
 from minivae.parallel import Team
 from minivae.pixels import Source
 from minivae.vae import BLOCK, VAE, Terms
+from minivae.watch import CHECK, Watch
 
 
 class Record(NamedTuple):
@@ -46,6 +48,10 @@ class Training:
         Epochs finished, and steps finished in the epoch under way.
     history : list of Record
         One record for each epoch finished.
+    epochs, threads : int or None
+        What the last `run` was asked for.
+    source : str
+        Where the data came from, for whoever goes on with the run; empty: unknown.
 
     Raises
     ------
@@ -80,6 +86,10 @@ class Training:
         self.epoch = self.step = 0
         self.nll_sum = self.kl_sum = self.seconds = 0.0  # of the epoch under way
         self.history: list[Record] = []
+        self.epochs: int | None = None
+        self.threads: int | None = None
+        self.source = ""
+        self._steps: Any = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -107,52 +117,69 @@ class Training:
         Raises
         ------
         NotFiniteError
-            At the first step whose loss is not a finite number.
+            If a loss, a gradient or its square is not a finite number: see watch.py. Model and
+            optimizer are then as they were at most 100 steps before the step that is named.
         """
         if epochs < 1:
             raise ArgumentError(f"the number of epochs must be at least 1, not {epochs}")
         if threads is not None and threads < 1:
             raise ArgumentError(f"the number of threads must be at least 1, not {threads}")
+        self.epochs, self.threads = epochs, threads
         source = Source(self.data.train, self.binarize)
         steps = self.vae.backend.steps(self.vae, self.adam, source, self.batch_size, threads)
+        self._steps, self._watch = steps, Watch(self)
         try:
             while self.epoch < epochs:
-                if not self._finish_epoch(steps, after_step):
-                    return
-                yield self._record(steps)
+                with np.errstate(all="ignore"):  # what is not finite is found by the watch
+                    if not self._finish_epoch(steps, after_step):
+                        return
+                    record = self._record(steps)
+                yield record
         finally:
             steps.close()
+            self._steps = None
+
+    def begin(self) -> None:
+        """Bring the steps to where this training stands in its epoch."""
+        self._steps.begin(
+            permutation(self.seed, "order", self.epoch, len(self.data.train)),
+            generator(self.seed, "eps", self.epoch),
+            generator(self.seed, "binarize", self.epoch),
+            self.step,
+            (self.nll_sum, self.kl_sum),
+        )
+
+    def sync(self) -> None:
+        """Check all numbers and read the sums of the epoch under way: do so before saving.
+
+        Raises
+        ------
+        NotFiniteError
+            As `run`.
+        """
+        if self._steps is not None and self.step > 0:
+            self.nll_sum, self.kl_sum = self._steps.totals()
+            self._watch.check(self._steps)
 
     def _finish_epoch(
         self, steps: Any, after_step: Callable[[Training], bool | None] | None
     ) -> bool:
         start = time.perf_counter() - self.seconds
-        n, epoch = len(self.data.train), self.epoch
-        steps.begin(
-            permutation(self.seed, "order", epoch, n),
-            generator(self.seed, "eps", epoch),
-            generator(self.seed, "binarize", epoch),
-            self.step,
-            (self.nll_sum, self.kl_sum),
-        )
-        self._steps = steps
+        self.begin()
+        self._watch.keep()
         while self.step < self.steps_per_epoch:
             loss = steps.step(self.step)
             self.step += 1
             self.seconds = time.perf_counter() - start
-            if loss is not None and not np.isfinite(loss):
-                raise self._not_finite()
+            if loss is not None and not math.isfinite(loss):
+                raise self._watch.diagnose(steps)
+            if self.step % CHECK == 0:
+                self.sync()
             if after_step is not None and after_step(self):
                 self.sync()
                 return False
         self.sync()
-        if not np.isfinite(self.nll_sum + self.kl_sum):
-            raise self._not_finite()
         return True
-
-    def sync(self) -> None:
-        """Read the sums of the epoch under way from where the steps are taken."""
-        self.nll_sum, self.kl_sum = self._steps.totals()
 
     def _record(self, steps: Any) -> Record:
         n, beta = len(self.data.train), self.vae.beta
@@ -171,18 +198,6 @@ class Training:
         self.epoch, self.step = self.epoch + 1, 0
         self.nll_sum = self.kl_sum = self.seconds = 0.0
         return record
-
-    def _not_finite(self) -> NotFiniteError:
-        tensors = [
-            name
-            for name, place in self.vae.parameters.slices.items()
-            if not np.isfinite(self.vae.backend.to_host(self.adam.m[place])).all()
-        ]
-        where = f"; first in {tensors[0]}" if tensors else ""
-        return NotFiniteError(
-            f"the loss is not finite at epoch {self.epoch + 1}, step {self.step}{where}: "
-            "try a smaller learning rate (--lr)"
-        )
 
 
 def train(
@@ -231,7 +246,23 @@ def evaluate(
         Of the noise in z (and in "sampled" pixels); the same for every call with this seed.
     team : Team, optional
         Threads that share the work.
+
+    Raises
+    ------
+    NotFiniteError
+        If the loss is not a finite number.
     """
+    with np.errstate(all="ignore"):
+        terms = _evaluate(vae, rows, binarize, seed, team)
+    if not math.isfinite(terms.loss):
+        raise NotFiniteError(
+            f"the test loss is not finite (nll {terms.nll}, kl {terms.kl}): the model's numbers "
+            "have grown too large; train with a smaller learning rate (--lr)"
+        )
+    return terms
+
+
+def _evaluate(vae: VAE, rows: Any, binarize: str, seed: int, team: Team | None) -> Terms:
     n = len(rows)
     eps_stream, uniform_stream = (generator(seed, f"evaluate {what}") for what in ("eps", "x"))
     log_likelihood, kl = np.empty(n), np.empty(n)

@@ -6,6 +6,7 @@ No command is defined here.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,12 @@ class Widths(click.ParamType):
 
 
 def say(line: str) -> None:
-    """Print a line on standard error: progress, warnings, what is not the result."""
-    click.echo(line, err=True)
+    """Print a line on standard error: progress, warnings, what is not the result.
+
+    A reader that has gone away (a closed terminal or pipe) is no reason to stop.
+    """
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 def print_json(value: Any) -> None:
@@ -97,11 +102,14 @@ def load_run_data(checkpoint: Any, data: str | None, image_size: str | None = No
     """Return the named data set, by default the run's own; it must have the model's image size."""
     from minivae.data import load_data
     from minivae.errors import DataError
+    from minivae.images import MAX_SIDE
 
     known = checkpoint.config.get("data", {})
     source = data or known.get("source") or known.get("name")
     if source is None:
         raise DataError("the checkpoint does not say on what it was trained: name it with --data")
+    if data is None and image_size is None and max(known.get("image_shape", [0])) <= MAX_SIDE:
+        image_size = "x".join(map(str, known["image_shape"])) if "image_shape" in known else None
     loaded = load_data(source, image_size=image_size, notice=say)
     if loaded.train.shape[1] != checkpoint.vae.pixels:
         rows, columns = loaded.image_shape

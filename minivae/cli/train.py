@@ -1,21 +1,43 @@
 """The command `minivae train`: a run from its options to its pictures.
 
-The loop is training.py's; here a run directory is chosen, progress shown, and results written.
+The loop is training.py's, the run directory rundir.py's; here both are put together from what was
+asked for, interruptions are answered, and pictures drawn at the end.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
-import time
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from minivae.cli.common import Widths, backend_option, image_size_option, say
-from minivae.errors import MinivaeError
+from minivae.cli.interrupt import Interrupts
+from minivae.cli.progress import Progress
+from minivae.errors import ArgumentError, MinivaeError, NotFiniteError
+
+# What makes a run this run: to go on with another value would be neither the old nor a new one.
+# The learning rate may change: a smaller one is the remedy for numbers that went out of range.
+FIXED = ("batch_size", "beta", "hidden", "latent", "binarize", "seed")
+
+
+class Every(click.ParamType):
+    """A number of epochs or steps: 1, 5epochs, 500steps."""
+
+    name = "N[steps]"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the cadence."""
+        from minivae.rundir import Cadence
+
+        if isinstance(value, Cadence):
+            return value
+        try:
+            return Cadence.parse(value)
+        except ArgumentError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command()
@@ -43,10 +65,20 @@ from minivae.errors import MinivaeError
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="Default: the cores available.")
+@click.option(
+    "--checkpoint-every",
+    "every",
+    type=Every(),
+    default="1",
+    show_default=True,
+    help="Epochs, or steps (500steps), between checkpoints.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory. Default: runs/DATA.")
-@click.option("--resume", is_flag=True, help="Go on with the run that is there.")
+@click.option("--resume", is_flag=True, help="Go on with the run that is there, as it was set.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
+@click.pass_context
 def train(
+    ctx: click.Context,
     data: str,
     image_size: str | None,
     backend: str,
@@ -59,99 +91,122 @@ def train(
     binarize: str,
     seed: int,
     threads: int | None,
+    every: Any,
     out: Path | None,
     resume: bool,
     overwrite: bool,
 ) -> None:
     """Train a VAE and write checkpoint, history and pictures into a run directory."""
-    from minivae import checkpoint
     from minivae.backend import get_backend
-    from minivae.data import load_data
+    from minivae.data import NAMES, load_data
+    from minivae.rundir import RunDirectory
     from minivae.training import Training
     from minivae.vae import VAE
 
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
     device = get_backend(backend)
-    loaded = load_data(data, image_size=image_size, notice=say)
-    folder = out or Path("runs") / loaded.name
-    existing = folder / checkpoint.FILE
-    if existing.exists() and not (resume or overwrite):
-        raise MinivaeError(
-            f"{folder} holds a run already: continue it with --resume, replace it with "
-            "--overwrite, or choose another directory with --out"
-        )
     if resume:
-        training = checkpoint.resume(folder, loaded, device)
-        say(f"resuming {folder} after epoch {training.epoch}")
+        folder, loaded = find_run(out, ctx)
     else:
-        vae = VAE(loaded.train.shape[1], hidden, latent, beta, seed, backend=device)
-        training = Training(vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
+        loaded = load_data(data, image_size=image_size, notice=say)
+        folder = out or Path("runs") / loaded.name
+    with RunDirectory(folder, say, every) as run:
+        if resume:
+            training = resumed(folder, loaded, device, ctx)
+            epochs, threads = training.epochs or epochs, training.threads
+            run.write_history(training.history)
+            say(f"resuming {folder} after epoch {training.epoch}, step {training.step}")
+        elif run.checkpoint.exists() and not overwrite:
+            raise MinivaeError(
+                f"{folder} holds a run already: continue it with --resume, replace it with "
+                "--overwrite, or choose another directory with --out"
+            )
+        else:
+            vae = VAE(loaded.train.shape[1], hidden, latent, beta, seed, backend=device)
+            training = Training(
+                vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize
+            )
+            training.source = data if data in NAMES else os.path.abspath(data)
+        train_into(run, training, epochs, threads)
+        if training.history:
+            draw_pictures(folder, training)
+            last = training.history[-1]
+            click.echo(f"test loss {last.test_loss:.2f} nats per image; results in {folder}")
+
+
+def train_into(run: Any, training: Any, epochs: int, threads: int | None) -> None:
+    """Train, writing checkpoints as they fall due; answer interruptions and failures."""
     progress = Progress(training, epochs)
-    for record in training.run(epochs, threads=threads, after_step=progress.step):
-        progress.epoch(record)
-        checkpoint.save(existing, training.vae, training)
-        write_history(folder / "history.csv", training.history)
-    if training.history:
-        draw_pictures(folder, training)
-        last = training.history[-1]
-        click.echo(f"test loss {last.test_loss:.2f} nats per image; results in {folder}")
 
+    def after_step(training: Any) -> bool:
+        if interrupts.status is None:
+            progress.step(training)
+            run.step(training)
+        return interrupts.status is not None
 
-class Progress:
-    """A bar with the loss and the remaining time on a terminal; one line an epoch otherwise."""
-
-    def __init__(self, training: Any, epochs: int) -> None:
-        self.training, self.epochs = training, epochs
-        self.bar = sys.stderr.isatty()
-        self.start, self.drawn = time.perf_counter(), 0.0
-        self.first = training.epoch * training.steps_per_epoch + training.step
-
-    def step(self, training: Any) -> None:
-        """Redraw the bar, ten times a second."""
-        now = time.perf_counter()
-        if not self.bar or now - self.drawn < 0.1:
-            return
-        self.drawn = now
-        done = training.epoch * training.steps_per_epoch + training.step
-        total = self.epochs * training.steps_per_epoch
-        left = (total - done) * (now - self.start) / max(1, done - self.first)
-        width = 24
-        filled = width * training.step // training.steps_per_epoch
-        loss = f"test loss {training.history[-1].test_loss:.2f}" if training.history else ""
-        click.echo(
-            f"\r\033[Kepoch {training.epoch + 1}/{self.epochs} "
-            f"[{'#' * filled}{'.' * (width - filled)}] {_clock(left)} left  {loss}",
-            nl=False,
-            err=True,
-        )
-
-    def epoch(self, record: Any) -> None:
-        """Print what an epoch gave."""
-        if self.bar:
-            click.echo("\r\033[K", nl=False, err=True)
-        say(
-            f"epoch {record.epoch}/{self.epochs}  train {record.train_loss:.2f}  "
-            f"test {record.test_loss:.2f} (nll {record.test_nll:.2f}, kl {record.test_kl:.2f})  "
-            f"{record.seconds:.2f} s  {record.images_per_second:,.0f} images/s"
+    with Interrupts() as interrupts:
+        try:
+            for record in training.run(epochs, threads=threads, after_step=after_step):
+                progress.epoch(record)
+                run.epoch(training)
+                if interrupts.status is not None:
+                    break
+        except NotFiniteError as error:
+            kept = f"; {run.path} keeps the last checkpoint" if run.checkpoint.exists() else ""
+            raise NotFiniteError(f"{error}{kept}") from None
+        folder = run.finish(training)
+    again = f"minivae train --resume --out {shlex.quote(str(folder))}"
+    if interrupts.status is not None:
+        say(f"stopped after epoch {training.epoch}, step {training.step}: go on with\n  {again}")
+        raise SystemExit(interrupts.status)
+    if folder != run.path:
+        raise MinivaeError(
+            f"{run.failed}: the trained model is in {folder} instead; make room, then draw its "
+            f"pictures with {again}"
         )
 
 
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes}:{seconds:02d}"
+def find_run(out: Path | None, ctx: click.Context) -> tuple[Path, Any]:
+    """Return the directory of the run to resume and its data, by default those it was begun on."""
+    from minivae import checkpoint
+    from minivae.cli.common import load_run_data
+    from minivae.data import load_data
+
+    data, size = ctx.params["data"], ctx.params["image_size"]
+    if out is None:
+        loaded = load_data(data, image_size=size, notice=say)
+        return Path("runs") / loaded.name, loaded
+    return out, load_run_data(checkpoint.read(out), data if _given(ctx, "data") else None, size)
 
 
-def write_history(path: Path, history: list[Any]) -> None:
-    """Write one line an epoch as comma-separated values, under a line of names."""
-    from minivae.files import replacing
+def resumed(folder: Path, loaded: Any, device: Any, ctx: click.Context) -> Any:
+    """Return the training to go on with; what was asked for now must be what it was begun with."""
+    from minivae import checkpoint
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(history[0]._fields)
-    writer.writerows(history)
-    with replacing(path) as file:
-        file.write(text.getvalue().encode())
+    training = checkpoint.resume(folder, loaded, device)
+    asked = {name: ctx.params[name] for name in FIXED if _given(ctx, name)}
+    if "batch_size" in asked:
+        asked["batch_size"] = min(asked["batch_size"], len(loaded.train))
+    for name, value in asked.items():
+        known = getattr(training if hasattr(training, name) else training.vae, name)
+        if value != known:
+            option = "--" + name.replace("_", "-")
+            shown = [",".join(map(str, v)) if name == "hidden" else v for v in (known, value)]
+            raise MinivaeError(
+                f"{folder} was begun with {option} {shown[0]}, not {shown[1]}: leave {option} out, "
+                "or begin another run with --out"
+            )
+    if _given(ctx, "lr"):
+        training.adam.lr = ctx.params["lr"]
+    for name in ("epochs", "threads"):
+        if _given(ctx, name):
+            setattr(training, name, ctx.params[name])
+    return training
+
+
+def _given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
 
 
 def draw_pictures(folder: Path, training: Any) -> None:
