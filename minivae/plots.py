@@ -14,6 +14,7 @@ from matplotlib import colormaps, image
 from matplotlib.figure import Figure
 
 from minivae.files import replacing
+from minivae.latent import main_plane
 
 Path = str | os.PathLike[str]
 GAP = 2  # pixels between images of a grid, before scaling
@@ -67,21 +68,22 @@ def save_loss(path: Path, history: Sequence[Any]) -> None:
 
 def save_latent(path: Path, mu: np.ndarray, labels: np.ndarray | None) -> None:
     """Write mu (N, Z) as dots in the plane of its two main directions, coloured by label (N,)."""
-    plane, spread = main_plane(mu)
+    plane = main_plane(mu)
+    dots = plane.of(mu)
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.subplots()
     if labels is None:
-        axes.scatter(*plane.T, s=3, linewidths=0)
+        axes.scatter(*dots.T, s=3, linewidths=0)
     else:
         names = np.unique(labels)
         colours = colormaps["tab10" if len(names) <= 10 else "turbo"]
         for i, name in enumerate(names):
             colour = colours(i if len(names) <= 10 else i / (len(names) - 1))
             chosen = labels == name
-            axes.scatter(*plane[chosen].T, s=3, linewidths=0, color=colour, label=str(name))
+            axes.scatter(*dots[chosen].T, s=3, linewidths=0, color=colour, label=str(name))
         if len(names) <= 20:
             axes.legend(frameon=False, markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
-    shares = " and ".join(f"{share:.0%}" for share in spread)
+    shares = " and ".join(f"{share:.0%}" for share in plane.shares)
     axes.set(
         xlabel="first main direction of mu",
         ylabel="second",
@@ -89,21 +91,6 @@ def save_latent(path: Path, mu: np.ndarray, labels: np.ndarray | None) -> None:
     )
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
-
-
-def main_plane(mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mu (N, Z) projected on its two main directions, (N, 2), and their shares of variance.
-
-    The directions are the leading eigenvectors of the covariance, the sign such that the largest
-    entry is positive; with one latent dimension the second coordinate is 0.
-    """
-    centred = mu - mu.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred)
-    vectors = vectors[:, ::-1][:, :2]
-    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), range(vectors.shape[1])])
-    plane = np.zeros((len(mu), 2), mu.dtype)
-    plane[:, : vectors.shape[1]] = centred @ vectors
-    return plane, values[::-1][:2] / max(values.sum(), np.finfo(mu.dtype).tiny)
 
 
 def _save(figure: Figure, path: Path) -> None:

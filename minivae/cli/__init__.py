@@ -9,6 +9,7 @@ import click
 
 from minivae import __version__
 from minivae.cli.common import Commands
+from minivae.cli.explain import explore
 from minivae.cli.train import train
 from minivae.cli.use import encode, evaluate, info, interpolate, reconstruct, sample
 
@@ -25,5 +26,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, sample, reconstruct, interpolate, encode, info):
+for command in (train, evaluate, sample, reconstruct, interpolate, encode, explore, info):
     main.add_command(command)
