@@ -60,7 +60,7 @@ def rows_add_up():
 
 
 def two_layers():
-    """A chain of layers: each backward hands its dx to the layer before it."""
+    """Run a chain of layers: each backward hands its dx to the layer before it."""
     first, second = Linear(3, 4, seed=1, dtype="float64"), Linear(4, 2, seed=2, dtype="float64")
     net = Sequential([first, ReLU(), second])
     net.forward(X)

@@ -45,7 +45,7 @@ def collapse():
 
 
 def far_from_zero():
-    """The same pixel, x = 1, in float32: with probabilities, then with logits."""
+    """Print the loss of a pixel x = 1 in float32: from probabilities, then from logits."""
     print("logit    -log y      its gradient   softplus(l) - l   sigmoid(l) - 1")
     for logit in (-1.0, -10.0, -20.0, -200.0):
         l, x = np.full((1, 1), logit, np.float32), np.ones((1, 1), np.float32)
@@ -63,7 +63,7 @@ def far_from_zero():
 
 
 def grey():
-    """A grey pixel's loss is smallest at sigmoid(l) = x, and that smallest value is not 0."""
+    """Print the smallest loss of a grey pixel, at sigmoid(l) = x: it is not 0."""
     for x in (0.0, 0.1, 0.5, 1.0):
         best = -sum(p * np.log(p) for p in (x, 1 - x) if p > 0)
         print(f"pixel {x:.1f}: smallest loss {abs(best):.4f} nats")

@@ -93,7 +93,7 @@ def on_a_decoder():
 
 
 def noise_is_an_argument():
-    """The same eps, the same z: only so can a derivative be checked by differences."""
+    """Take differences with the same eps and with fresh ones: only the first give a derivative."""
     mu, logvar = np.array([[MU]]), np.array([[LOGVAR]])
     eps, h = np.array([[1.2]]), 1e-5
 

@@ -59,7 +59,7 @@ def first_steps():
 
 
 def noisy():
-    """A gradient of mean 0.1 with noise of deviation 1 around it: steps shrink by themselves."""
+    """Print the mean step for a gradient of mean 0.1 with noise around it."""
     rng = np.random.default_rng(1)
     for deviation in (0.0, 0.1, 1.0):
         gradients = 0.1 + deviation * rng.standard_normal((2000, 200))
