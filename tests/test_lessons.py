@@ -1,0 +1,147 @@
+"""Every lesson's script runs, and its page quotes what the script prints.
+
+A block of a page marked ```text holds lines of the script's output, one marked ```text long lines of
+its output with --long (run under the marker `slow`).
+"""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+LESSONS = Path(__file__).parent.parent / "examples" / "lessons"
+PAGES = sorted(LESSONS.glob("[0-9]*.md"))
+NUMBER = re.compile(r"~?-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+printed_by: dict[Path, list[str]] = {}  # each script runs once
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def run(page, capsys, *arguments):
+    script = page.with_suffix(".py")
+    old = sys.argv
+    sys.argv = [str(script), *map(str, arguments)]
+    try:
+        with threadpool_limits(1):  # small arrays: more threads would only wait for one another
+            runpy.run_path(str(script), run_name="__main__")
+    finally:
+        sys.argv = old
+    return capsys.readouterr().out.splitlines()
+
+
+def output_of(page, capsys):
+    if page not in printed_by:
+        printed_by[page] = run(page, capsys)
+    return printed_by[page]
+
+
+def blocks(page, mark):
+    found = re.findall(r"^```(.*)\n((?:.*\n)*?)```$", page.read_text(), flags=re.MULTILINE)
+    return [text.splitlines() for info, text in found if info == mark]
+
+
+def words(line):
+    return " ".join(NUMBER.sub("#", line).split())
+
+
+def close(quoted, printed, slack):
+    """Whether two numbers agree as printed.
+
+    Between machines float64 results differ by some 1e-12, so a printed digit may be rounded the
+    other way: one unit of the last place. A number after ~ is rounding noise: its size is held.
+    """
+    if quoted.startswith("~"):
+        a, b = float(quoted[1:]), float(printed.lstrip("~"))
+        return printed.startswith("~") and max(a, b) <= 10 * min(a, b)
+    if not re.search(r"[.e]", quoted):
+        return abs(int(quoted) - float(printed)) <= slack * abs(int(quoted))
+    mantissa, _, exponent = quoted.partition("e")
+    decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    unit = max(10.0**-decimals, slack * abs(float(quoted)))
+    return abs(float(quoted) - float(printed)) <= 1.01 * unit
+
+
+def agree(quoted, printed, slack=0.0):
+    pairs = zip(NUMBER.findall(quoted), NUMBER.findall(printed), strict=True)
+    return all(close(one, two, slack) for one, two in pairs)
+
+
+def difference(block, output, slack=0.0):
+    """Return what is wrong with a block of quoted lines, or None."""
+    shapes = [words(line) for line in output]
+    want = [words(line) for line in block]
+    places = [i for i in range(len(output)) if shapes[i : i + len(want)] == want]
+    if not places:
+        return f"not printed by the script: {block}"
+    for i in places:
+        rows = list(zip(block, output[i : i + len(block)], strict=True))
+        wrong = [row for row in rows if not agree(*row, slack)]
+        if not wrong:
+            return None
+    return f"quoted {wrong[0][0]!r}, printed {wrong[0][1]!r}"
+
+
+@by_page
+def test_a_page_quotes_its_script(page, capsys):
+    output = output_of(page, capsys)
+    quoted = blocks(page, "text")
+    assert quoted
+    assert [difference(block, output) for block in quoted] == [None] * len(quoted)
+
+
+@by_page
+def test_numbers_in_the_text_stand_in_script_or_output(page, capsys):
+    known = "\n".join([*output_of(page, capsys), page.with_suffix(".py").read_text()])
+    known += "\n".join(line for block in blocks(page, "text long") for line in block)
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    prose = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)", "", text, flags=re.DOTALL)
+    numbers = re.findall(r"\d+\.\d+", prose)
+    assert [number for number in numbers if number not in known] == []
+
+
+@pytest.mark.parametrize("page", PAGES[:-1], ids=lambda page: page.stem)
+def test_pictures_can_be_drawn(page, capsys, tmp_path):
+    run(page, capsys, "--picture", tmp_path / "new.png")
+    assert (tmp_path / "new.png").read_bytes().startswith(b"\x89PNG")
+
+
+@by_page
+def test_a_page_shows_a_small_picture_says_what_for_and_leads_on(page):
+    text = page.read_text()
+    assert f"({page.stem}.png)" in text
+    assert page.with_suffix(".png").stat().st_size < 60_000
+    assert "**After this page**" in text and "## You can now" in text
+    assert re.search(r"\*\*Exercises?:\*\* `minivae exercise start \d+`", text)
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert all((page.parent / link).exists() for link in links)
+
+
+@by_page
+def test_formulas_close(page):
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+    assert text.count("$$") % 2 == 0
+    single = text.replace("$$", "")
+    assert all(part.count("$") % 2 == 0 for part in single.split("\n\n"))
+
+
+@pytest.mark.slow
+def test_the_long_run_of_the_last_lesson(capsys):
+    """float32 and threads: other last digits on other machines, the same table within 3 in 100."""
+    output = run(PAGES[-1], capsys, "--long")
+    (block,) = blocks(PAGES[-1], "text long")
+    rows = list(zip(block, output, strict=True))
+    for quoted, printed in rows:
+        for one, two in zip(quoted.split()[:-1], printed.split()[:-1], strict=True):
+            same = one == two
+            assert same or abs(float(one) - float(two)) <= max(0.5, 0.03 * float(one))
+
+
+def test_the_comparison_itself_can_fail():
+    assert difference(["loss 1.25 of 3"], ["x", "loss 1.26 of 3"]) is None
+    assert difference(["loss 1.25 of 3"], ["loss 1.27 of 3"])
+    assert difference(["loss 1.25 of 3"], ["loss 1.25 of 4"])
+    assert difference(["loss 1.25"], ["cost 1.25"])
+    assert difference(["~2e-05"], ["~9e-06"]) is None
+    assert difference(["~2e-05"], ["~9e-08"])
