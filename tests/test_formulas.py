@@ -9,15 +9,11 @@ import math
 import numpy as np
 import pytest
 from differences import CLOSE, slope, unset, watched
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minivae import formulas as f
-
-settings.register_profile("formulas", deadline=None, max_examples=30, derandomize=True)
-settings.load_profile("formulas")
-
 
 # --- the formulas as functions of their inputs alone ---------------------------------------------
 
