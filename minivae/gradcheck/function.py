@@ -1,0 +1,120 @@
+"""The outputs of a layer as one flat vector of named arrays, in float64 or complex numbers.
+
+How it is differentiated is for numeric.py; what layer and inputs are is known by subject.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minivae.gradcheck.report import GradcheckError
+from minivae.gradcheck.subject import Array, Subject
+
+STEP = 1e-8
+
+
+@dataclass
+class Function:
+    """A layer whose inputs and parameters are changed in place between evaluations.
+
+    Attributes
+    ----------
+    variables : dict of str to array
+    weights : array (outputs,)
+        The value whose derivatives are compared is weights @ outputs.
+    starts : list of int
+        Where each output of the layer begins in the vector.
+    eps : float
+        The relative precision of an evaluation.
+    base : array (outputs,)
+        The outputs at the unperturbed variables.
+    """
+
+    subject: Subject
+    layer: Any
+    inputs: list[Array]
+    variables: dict[str, Array]
+    weights: Array
+    starts: list[int]
+    eps: float
+    base: Array
+
+    def evaluate(self) -> Array:
+        """Return the outputs, flat, at the variables' present values."""
+        with np.errstate(all="ignore"):  # a step may leave the function's domain
+            outputs = self.subject.forward(self.layer, [one.copy() for one in self.inputs])
+        return outputs[0].ravel() if len(outputs) == 1 else _flat(outputs)
+
+    def parts(self, change: Array) -> Array:
+        """Return the weighted sum of a change of the outputs, for each output of the layer."""
+        if len(self.starts) == 1:
+            return np.array([self.weights @ change])
+        return np.add.reduceat(self.weights * change, self.starts)
+
+
+def build(subject: Subject, dtype: type | None, layer: Any = None) -> Function:
+    """Return the subject's function in `dtype`; in its own where that is None.
+
+    Raises
+    ------
+    GradcheckError
+        If forward does not compute in that dtype, or not the same function.
+    """
+    if layer is None:
+        arrays = [*subject.inputs, *subject.kept.values()]
+        same = dtype is None or all(one.dtype == dtype for one in arrays if _inexact(one))
+        layer = subject.fresh(None if same else dtype)
+    inputs = [
+        one.astype(dtype or one.dtype) if np.issubdtype(one.dtype, np.floating) else one.copy()
+        for one in subject.inputs
+    ]
+    variables = dict(zip(subject.input_names, inputs, strict=True))
+    for name, one in subject.parameters(layer).items():
+        variables[subject.parameter_name(name)] = one
+    starts = [0, *np.cumsum([one.size for one in subject.outputs])[:-1].tolist()]
+    weights = _flat(subject.weights).astype(float)
+    result = Function(subject, layer, inputs, variables, weights, starts, 0.0, np.empty(0))
+    result.base = result.evaluate()
+    result.eps = _eps(result.base)
+    plain = _flat(subject.outputs)
+    if dtype is not None and result.base.dtype != dtype:
+        raise GradcheckError(f"{subject.title} does not compute in {np.dtype(dtype).name}")
+    close = 1e6 * max(_eps(plain), result.eps) * (np.abs(plain).max() + 1e-300)
+    if result.base.shape != plain.shape or not np.abs(result.base - plain).max() <= close:
+        raise GradcheckError(f"{subject.title} computes something else in {dtype}")
+    return result
+
+
+def coarse(found: Function) -> bool:
+    """Return whether a float64 function is one of float32 inside: tiny steps do not show in it."""
+    rng = np.random.default_rng(0)
+    kept = {name: one.copy() for name, one in found.variables.items()}
+    changes = []
+    moves = {
+        name: np.maximum(np.abs(one), 1e-3) * rng.choice([-STEP, STEP], one.shape)
+        for name, one in kept.items()
+        if np.issubdtype(one.dtype, np.floating)
+    }
+    for factor in (1, 2):
+        for name, move in moves.items():
+            found.variables[name][...] = kept[name] + factor * move
+        changes.append(found.evaluate() - found.base)
+    for name, one in kept.items():
+        found.variables[name][...] = one
+    once, twice = changes
+    return bool(np.abs(twice - 2 * once).sum() > 0.05 * np.abs(twice).sum())
+
+
+def _flat(arrays: list[Array]) -> Array:
+    return np.concatenate([one.ravel() for one in arrays])
+
+
+def _inexact(array: Array) -> bool:
+    return np.issubdtype(array.dtype, np.inexact)
+
+
+def _eps(array: Array) -> float:
+    return float(np.finfo(array.dtype if _inexact(array) else float).eps)

@@ -1,0 +1,159 @@
+"""Runs a layer forward and backward in several orders, and notes what no derivative shows.
+
+That is noise of its own, changed arguments, values of an earlier pass, gradients added to old ones.
+Whether the gradients are right is for evidence.py; causes.py puts names to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minivae.gradcheck.report import GradcheckError
+from minivae.gradcheck.subject import Array, Subject
+
+Gradients = dict[str, Any]
+
+
+@dataclass
+class Observation:
+    """The gradients that are judged, and those of other orders of calls.
+
+    Attributes
+    ----------
+    gradients : dict of str to array or None
+        From backward after a forward on these inputs, which followed one on others.
+    again : dict
+        From a second forward and backward on the same layer.
+    third : dict
+        From one more.
+    unprimed : dict
+        From a layer that never saw other inputs.
+    doubled : dict
+        As `unprimed`, for twice the gradient of the outputs.
+    mutated : dict of str to str
+        Name of an array that a call changed, with a sentence.
+    random : str
+        What shows that forward draws noise of its own; empty if nothing does.
+    """
+
+    gradients: Gradients = field(default_factory=dict)
+    again: Gradients = field(default_factory=dict)
+    third: Gradients = field(default_factory=dict)
+    unprimed: Gradients = field(default_factory=dict)
+    doubled: Gradients = field(default_factory=dict)
+    mutated: dict[str, str] = field(default_factory=dict)
+    random: str = ""
+
+
+def observe(subject: Subject) -> Observation:
+    """Return the layer's gradients, and what its calls do besides."""
+    seen = Observation()
+    layer = subject.fresh()
+    first = _forward(subject, layer, seen)
+    second = subject.forward(layer, _copies(subject.inputs))
+    for one, other in zip(first, second, strict=True):
+        if not same(one, other):
+            apart = float(np.abs(one - other).max()) if one.shape == other.shape else np.inf
+            seen.random = (
+                "forward gives another value for the same input (they differ by up to"
+                f" {apart:.2g}): it draws its own noise or keeps state, so it has no derivative to"
+                " compare; make the noise an argument"
+            )
+            return seen
+    layer = _primed(subject)
+    subject.forward(layer, given := _copies(subject.inputs))
+    seen.gradients = _backward(subject, layer, given, seen)
+    for name in ("again", "third"):
+        subject.forward(layer, _copies(subject.inputs))
+        setattr(seen, name, subject.backward(layer, _copies(subject.weights)))
+    layer = subject.fresh()
+    for _ in range(2):
+        subject.forward(layer, _copies(subject.inputs))
+    seen.unprimed = subject.backward(layer, _copies(subject.weights))
+    layer = subject.fresh()
+    subject.forward(layer, _copies(subject.inputs))
+    seen.doubled = subject.backward(layer, [2 * one for one in subject.weights])
+    return seen
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two results are equal up to the rounding of a changed order of sums."""
+    if one is None or other is None:
+        return one is other
+    if one.shape != other.shape:
+        return False
+    inexact = np.issubdtype(one.dtype, np.inexact)
+    room = 1e4 * np.finfo(one.dtype).eps if inexact else 0.0
+    size = np.abs(one).max(initial=0.0)
+    return bool(np.all((np.abs(one - other) <= room * size) | (np.isnan(one) & np.isnan(other))))
+
+
+def _primed(subject: Subject) -> Any:
+    """Return a layer whose forward has seen other inputs: more rows, or the same ones shuffled."""
+    rng = np.random.default_rng(0)
+    shuffled = [rng.permutation(one.ravel()).reshape(one.shape) for one in subject.inputs]
+    rows = {one.shape[:1] for one in subject.inputs}
+    choices = [[np.concatenate([one, one]) for one in shuffled]] if len(rows) == 1 != {()} else []
+    for others in (*[one for one in choices if () not in rows], shuffled):
+        layer = subject.fresh()
+        try:
+            subject.forward(layer, others)
+            subject.forward(layer, _copies(subject.inputs))
+        except GradcheckError:
+            continue
+        layer = subject.fresh()
+        subject.forward(layer, others)
+        return layer
+    return subject.fresh()
+
+
+def _forward(subject: Subject, layer: Any, seen: Observation) -> list[Array]:
+    given = _copies(subject.inputs)
+    parameters = {name: one.copy() for name, one in subject.parameters(layer).items()}
+    outputs = subject.forward(layer, given)
+    _note_changes(subject, layer, "forward", given, parameters, seen)
+    return outputs
+
+
+def _backward(subject: Subject, layer: Any, given: list[Array], seen: Observation) -> Gradients:
+    weights = _copies(subject.weights)
+    parameters = {name: one.copy() for name, one in subject.parameters(layer).items()}
+    before = _copies(given)
+    gradients = subject.backward(layer, weights)
+    for position, (one, kept) in enumerate(zip(weights, subject.weights, strict=True)):
+        if not np.array_equal(one, kept, equal_nan=True):
+            name = "output gradient" + (f" {position}" if len(weights) > 1 else "")
+            seen.mutated[name] = "backward changes the output's gradient it is given, in place"
+    _note_changes(subject, layer, "backward", given, parameters, seen, before)
+    return gradients
+
+
+def _note_changes(
+    subject: Subject,
+    layer: Any,
+    method: str,
+    given: list[Array],
+    parameters: dict[str, Array],
+    seen: Observation,
+    before: list[Array] | None = None,
+) -> None:
+    wanted = subject.inputs if before is None else before
+    for name, one, kept in zip(subject.input_names, given, wanted, strict=True):
+        if not np.array_equal(one, kept, equal_nan=_inexact(one)):
+            seen.mutated.setdefault(name, f"{method} changes the input it is given, in place")
+    for name, one in subject.parameters(layer).items():
+        kept = parameters[name]
+        if not np.array_equal(one, kept, equal_nan=_inexact(one)):
+            key = subject.parameter_name(name)
+            seen.mutated.setdefault(key, f"{method} changes the parameter itself")
+
+
+def _inexact(array: Array) -> bool:
+    return np.issubdtype(array.dtype, np.inexact)
+
+
+def _copies(arrays: list[Array]) -> list[Array]:
+    return [one.copy() for one in arrays]
