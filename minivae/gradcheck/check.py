@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from minivae.gradcheck.causes import Case, explain
-from minivae.gradcheck.evidence import Evidence, Probe, share
-from minivae.gradcheck.function import Function, build, coarse
-from minivae.gradcheck.observe import Observation, observe, same
+from minivae.gradcheck.evidence import Probe, share
+from minivae.gradcheck.function import Function, build, coarse, precision
+from minivae.gradcheck.observe import observe, same
 from minivae.gradcheck.report import Entry, GradcheckError, Report
 from minivae.gradcheck.subject import Array, Subject
 
@@ -139,9 +139,7 @@ def _judged(subject: Subject, name: str, gradient: Any) -> bool:
 
 def _real_function(subject: Subject, notes: list[str]) -> tuple[Function, float]:
     """Return the function in float64 if the layer permits, and the error that passes."""
-    single = any(
-        one.dtype in (np.float32, np.float16) for one in (*subject.outputs, *subject.kept.values())
-    )
+    single = precision(subject) > 1e-10
     try:
         real = build(subject, float)
         if not coarse(real):

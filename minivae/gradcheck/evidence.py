@@ -119,9 +119,7 @@ class Probe:
         slopes = [self.slope(name, int(i), float(flat[i]), use_complex) for i in indices]
         along = [self.slope(name, v, float(np.vdot(v, gradient)), use_complex) for v in directions]
         method = "complex step" if use_complex else "differences"
-        return Evidence(
-            shape, indices, slopes, directions, along, method, self.tolerance, self.eps
-        )
+        return Evidence(shape, indices, slopes, directions, along, method, self.tolerance, self.eps)
 
     def look_closer(self, name: str, gradient: Array, evidence: Evidence) -> Evidence:
         """Return more evidence, at an entry that is wrong though no sampled one is, and around it.

@@ -82,10 +82,15 @@ def build(subject: Subject, dtype: type | None, layer: Any = None) -> Function:
     plain = _flat(subject.outputs)
     if dtype is not None and result.base.dtype != dtype:
         raise GradcheckError(f"{subject.title} does not compute in {np.dtype(dtype).name}")
-    close = 1e6 * max(_eps(plain), result.eps) * (np.abs(plain).max() + 1e-300)
+    close = 1e6 * precision(subject) * (np.abs(plain).max() + 1e-300)
     if result.base.shape != plain.shape or not np.abs(result.base - plain).max() <= close:
         raise GradcheckError(f"{subject.title} computes something else in {dtype}")
     return result
+
+
+def precision(subject: Subject) -> float:
+    """Return the coarsest relative precision among the layer's inputs, parameters and outputs."""
+    return max(_eps(one) for one in (*subject.inputs, *subject.kept.values(), *subject.outputs))
 
 
 def coarse(found: Function) -> bool:

@@ -179,7 +179,8 @@ class Subject:
         text = str(error).splitlines()[0] if str(error) else ""
         shapes = ", ".join(str(one.shape) for one in self.inputs)
         return GradcheckError(
-            f"{self.title}.{method} raised {type(error).__name__}: {text} (inputs of shape {shapes})"
+            f"{self.title}.{method} raised {type(error).__name__}: {text}"
+            f" (inputs of shape {shapes})"
         )
 
 
