@@ -4,13 +4,18 @@ Only names are gathered here; check.py tells how a check goes.
 """
 
 from minivae.gradcheck.check import assert_gradients, check, check_function
+from minivae.gradcheck.contracts import check_contracts
+from minivae.gradcheck.law import Contract, Contracts
 from minivae.gradcheck.report import Entry, GradcheckError, Report
 
 __all__ = [
+    "Contract",
+    "Contracts",
     "Entry",
     "GradcheckError",
     "Report",
     "assert_gradients",
     "check",
+    "check_contracts",
     "check_function",
 ]
