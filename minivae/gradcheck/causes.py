@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minivae.gradcheck.evidence import Evidence, Probe
-from minivae.gradcheck.factors import factor_meaning, times
+from minivae.gradcheck.factors import common, describe, meanings
 from minivae.gradcheck.observe import Observation, same
 from minivae.gradcheck.pieces import absent_piece
 from minivae.gradcheck.subject import Array, Subject
@@ -74,6 +74,9 @@ def _swapped(case: Case) -> str:
                 return f"this is the gradient of {other}, and {other} has this one's: exchanged"
             if not evidence.agrees(theirs):
                 return f"the gradient given for {other} is this one's"
+    even = case.fits and case.gradient.ndim and len(case.gradient) % 2 == 0
+    if even and agrees(np.roll(case.gradient, len(case.gradient) // 2, axis=0)):
+        return "its first half and its second half are exchanged"
     return ""
 
 
@@ -149,10 +152,10 @@ def _scale(case: Case) -> str:
     factor = float(case.analytic @ case.numeric) / size
     if not factor or not case.evidence.agrees(case.gradient / factor):
         return ""
-    meaning = factor_meaning(factor, case.subject, 10 * case.evidence.tolerance)
-    if len(case.at) == 1 and not meaning:
+    room = 10 * case.evidence.tolerance
+    if len(case.at) == 1 and not (common(factor, room) or meanings(factor, case.subject, room)):
         return ""  # one number is always some multiple of another
-    return f"every entry is {times(factor)}{meaning}"
+    return f"every entry is {describe(factor, case.subject, room)}"
 
 
 def _chain(case: Case) -> str:
@@ -194,17 +197,18 @@ def _missing_path(case: Case) -> str:
 def _rows(case: Case) -> str:
     """Return which rows (or columns, ...) hold all wrong entries, while others are right."""
     shape = case.evidence.shape
-    places = np.unravel_index(case.at, shape)
+    telling = (case.numeric != 0) | (case.analytic != 0)  # two zeros tell nothing
+    places = [along[telling] for along in np.unravel_index(case.at, shape)]
+    wrong = case.wrong[telling]
     best = ""
     for axis, along in reversed(list(enumerate(places))):
-        bad = np.unique(along[case.wrong])
+        bad = np.unique(along[wrong])
         inside = np.isin(along, bad)
-        zero = (case.numeric == 0) & (case.analytic == 0)
-        if len(bad) == len(np.unique(along)) or not (case.wrong | zero)[inside].all():
+        if inside.all() or not wrong[inside].all():
             continue
-        kind = "entry" if len(shape) == 1 else ("row", "column", "place on axis 2")[min(axis, 2)]
+        kind = "entry" if len(shape) == 1 else ("row", "column", "place")[min(axis, 2)]
         if _right_elsewhere(case, axis, bad):
-            best = f"wrong only in {kind} {_listed(bad)} of {shape[axis]}; right in the others"
+            best = f"wrong only in {_listed(kind, bad)} of {shape[axis]}; right in the others"
     return best
 
 
@@ -221,9 +225,10 @@ def _right_elsewhere(case: Case, axis: int, bad: Array) -> bool:
     return abs(slope.value - expected) <= room
 
 
-def _listed(numbers: Array) -> str:
+def _listed(kind: str, numbers: Array) -> str:
+    kinds = kind if len(numbers) == 1 else {"entry": "entries"}.get(kind, f"{kind}s")
     shown = ", ".join(map(str, numbers[:6]))
-    return shown if len(numbers) <= 6 else f"{shown}, ... ({len(numbers)} in all)"
+    return f"{kinds} {shown}" + (f", ... ({len(numbers)} in all)" if len(numbers) > 6 else "")
 
 
 def _partial(case: Case) -> tuple[str, str] | None:

@@ -16,6 +16,7 @@ from minivae.gradcheck.causes import Case, explain
 from minivae.gradcheck.evidence import Probe, share
 from minivae.gradcheck.function import Function, build, coarse, precision
 from minivae.gradcheck.observe import observe, same
+from minivae.gradcheck.parts import failing_parts
 from minivae.gradcheck.report import Entry, GradcheckError, Report
 from minivae.gradcheck.subject import Array, Subject
 
@@ -121,7 +122,10 @@ def _check(subject: Subject, seed: int) -> Report:
         if name not in judged:
             sentence = seen.mutated[name]
             found.append(Entry(name, (), cause="mutates", explanation=sentence, passed=False))
-    return Report(subject.title, found, notes)
+    report = Report(subject.title, found, notes)
+    if not report.passed:
+        report.parts = failing_parts(subject, check, seed)
+    return report
 
 
 def _variables(subject: Subject) -> dict[str, Array]:
@@ -187,14 +191,8 @@ def _entry(case: Case) -> Entry:
         _fail(entry, "mutates", case.seen.mutated[case.name])
     elif not entry.passed:
         _fail(entry, *explain(case))
-    elif not _settled(case):
-        again = case.seen.again[case.name]
-        if evidence.agrees(again - gradient):
-            _fail(entry, "accumulated", "right at first; a second backward adds to the first")
-        elif same(again, case.seen.third[case.name]):
-            _fail(entry, "stale", "right at first, wrong when run again: values of before are used")
-        else:
-            _fail(entry, "random", "backward gives another gradient for the same input")
+    elif unsettled := _unsettled(case):
+        _fail(entry, *unsettled)
     elif not _dtype_kept(case):
         wanted = _variables(case.subject)[case.name].dtype
         _fail(entry, "dtype", f"the values are right, but {gradient.dtype} where {wanted} is due")
@@ -217,7 +215,9 @@ def _judge(case: Case, entry: Entry) -> None:
     entry.max_rel_error = float(worst)
     entry.passed = bool(worst <= tolerance)
     if errors.size:
-        at = int(np.argmax(errors))
+        analytic = gradient.ravel()[evidence.indices]
+        apart = np.where(errors > 0.9 * errors.max(), np.abs(analytic - evidence.numeric), -1.0)
+        at = int(np.argmax(np.nan_to_num(apart, nan=np.inf)))
         place = np.unravel_index(int(evidence.indices[at]), evidence.shape)
         entry.index = tuple(int(one) for one in place)
         entry.analytic = float(gradient[place])
@@ -228,9 +228,21 @@ def _fail(entry: Entry, cause: str, sentence: str) -> None:
     entry.passed, entry.cause, entry.explanation = False, cause, sentence
 
 
-def _settled(case: Case) -> bool:
-    """Return whether a second forward and backward gives the same gradient again."""
-    return same(case.gradient, case.seen.again.get(case.name))
+def _unsettled(case: Case) -> tuple[str, str] | None:
+    """Return what is wrong if a right gradient is not the same when the layer is run again."""
+    seen, name, gradient = case.seen, case.name, case.gradient
+    if any(one in seen.mutated for one in case.subject.kept):
+        return None  # another gradient is due: the parameters are others
+    again = seen.again.get(name)
+    if not same(gradient, again):
+        if case.evidence.agrees(again - gradient):
+            return "accumulated", "right at first; a second backward adds to the first"
+        if same(again, seen.third.get(name)):
+            return "stale", "right at first, wrong when run again: values of before are used"
+        return "random", "backward gives another gradient for the same input"
+    if name in seen.resized and not same(gradient, seen.resized[name]):
+        return "stale", "wrong after a pass over a larger batch, of which values are used"
+    return None
 
 
 def _dtype_kept(case: Case) -> bool:

@@ -1,4 +1,4 @@
-"""What must hold of a VAE though no gradient check can see it: values wrong with matching gradients.
+"""What must hold of a VAE though no gradient check sees it: wrong values with matching gradients.
 
 Each contract compares two independent ways to one number; those that need a tiny model, where sums
 and integrals can be done in full, are in tiny.py.

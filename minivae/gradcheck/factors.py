@@ -7,51 +7,61 @@ from __future__ import annotations
 
 from minivae.gradcheck.subject import Subject
 
-
-def times(factor: float) -> str:
-    """Return the factor in words: which of the two values is the larger, and how often."""
-    turned = ", and has the opposite sign" if factor < 0 else ""
-    size = abs(factor)
-    if size >= 1:
-        return f"{_short(size)} times too large{turned}"
-    return f"{_short(1 / size)} times too small (a factor {size:.6g}){turned}"
+BATCH = "the batch size"
 
 
-def factor_meaning(factor: float, subject: Subject, room: float) -> str:
-    """Return what a factor equals: the batch size, its inverse, a width, 2; empty if nothing."""
-    size = abs(factor)
+def describe(factor: float, subject: Subject, room: float) -> str:
+    """Return how many times too large or small, and what that number is.
 
-    def near(value: float) -> bool:
-        return abs(size - value) <= room * value
+    Parameters
+    ----------
+    factor : float
+        The wrong value over the right one.
+    room : float
+        Relative error up to which the factor equals a number.
+    """
+    size = max(abs(factor), 1 / abs(factor))
+    large = abs(factor) >= 1
+    text = f"{_short(size)} times too {'large' if large else 'small'}"
+    if factor < 0:
+        text += " and of the opposite sign"
+    names = meanings(factor, subject, room)
+    if names:
+        text += f": {_short(size)} is {', and also '.join(names)}"
+    if BATCH in names:
+        text += (
+            ", as if the mean over the batch were missing"
+            if large
+            else ", as if it were divided out once too often"
+        )
+    return text
 
-    names: dict[str, float] = {}
+
+def meanings(factor: float, subject: Subject, room: float) -> list[str]:
+    """Return which of the layer's numbers the factor, or its inverse, equals."""
+    size = max(abs(factor), 1 / abs(factor))
     arrays = [one for one in (*subject.inputs, *subject.outputs) if one.ndim]
-    if arrays:
-        rows = arrays[0].shape[0]
-        names["the batch size"] = rows
+    known: dict[str, float] = {BATCH: arrays[0].shape[0]} if arrays else {}
     for name, one in zip(subject.input_names, subject.inputs, strict=True):
         if one.ndim > 1:
-            names[f"the width of {name}"] = one.shape[-1]
-            names[f"the number of entries of {name}"] = one.size
+            known[f"the width of {name}"] = one.shape[-1]
+            known[f"the number of entries of {name}"] = one.size
     for one in subject.outputs:
         if one.ndim > 1:
-            names["the width of the output"] = one.shape[-1]
+            known["the width of the output"] = one.shape[-1]
     beta = getattr(getattr(subject.original, "vae", None), "beta", None)
     if beta:
-        names["beta"] = float(beta)
-    found = [name for name, value in names.items() if value != 1 and near(value)]
-    inverse = [name for name, value in names.items() if value != 1 and near(1 / value)]
-    if "the batch size" in found:
-        return ", the batch size: as if the mean over the batch were missing" + _also(found[1:])
-    if "the batch size" in inverse:
-        return ", the batch size: as if it were divided out once too often" + _also(inverse[1:])
-    if found or inverse:
-        return f", {(found or inverse)[0]}" + _also((found or inverse)[1:])
-    return ", exactly" if any(near(one) for one in (1, 2, 0.5)) else ""
+        known["beta" if beta > 1 else "1 / beta"] = max(beta, 1 / beta)
+    return [
+        name
+        for name, value in known.items()
+        if value != 1 and abs(size - value) <= room * abs(value)
+    ]
 
 
-def _also(names: list[str]) -> str:
-    return f" (but also {', '.join(names)})" if names else ""
+def common(factor: float, room: float) -> bool:
+    """Return whether the factor is 2 or 1/2, or turns the sign alone."""
+    return any(abs(abs(factor) - one) <= room * one for one in (1.0, 2.0, 0.5))
 
 
 def _short(value: float) -> str:

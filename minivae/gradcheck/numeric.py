@@ -15,7 +15,7 @@ from minivae.gradcheck.report import GradcheckError
 from minivae.gradcheck.subject import Array
 
 COMPLEX_STEP = 1e-20  # its square vanishes beside 1, and nothing is subtracted
-ROUNDING = 8.0  # an evaluation is taken to be wrong by this many units in the last place
+ROUNDING = 8.0  # an evaluation may be wrong by this many times its estimated rounding
 
 
 @dataclass
@@ -157,8 +157,8 @@ def _central(f: Function, move: Callable[[complex], float], step: float) -> _Lev
         return None
     change = (ahead - behind) / (right + left)
     bend = (ahead - f.base) / right - (f.base - behind) / left
-    moved = f.weights * f.base * (change != 0)
-    rounding = ROUNDING * f.eps / step
+    moved = f.weights * f.noise * (change != 0)
+    rounding = ROUNDING / step
     return _Level(
         f.parts(change),
         rounding * float(np.linalg.norm(moved)),

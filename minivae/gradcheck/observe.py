@@ -33,6 +33,8 @@ class Observation:
         From a layer that never saw other inputs.
     doubled : dict
         As `unprimed`, for twice the gradient of the outputs.
+    resized : dict
+        After a pass over a batch of twice the rows; empty if the layer does not take one.
     mutated : dict of str to str
         Name of an array that a call changed, with a sentence.
     random : str
@@ -44,6 +46,7 @@ class Observation:
     third: Gradients = field(default_factory=dict)
     unprimed: Gradients = field(default_factory=dict)
     doubled: Gradients = field(default_factory=dict)
+    resized: Gradients = field(default_factory=dict)
     mutated: dict[str, str] = field(default_factory=dict)
     random: str = ""
 
@@ -76,6 +79,7 @@ def observe(subject: Subject) -> Observation:
     layer = subject.fresh()
     subject.forward(layer, _copies(subject.inputs))
     seen.doubled = subject.backward(layer, [2 * one for one in subject.weights])
+    seen.resized = _resized(subject)
     return seen
 
 
@@ -91,23 +95,36 @@ def same(one: Any, other: Any) -> bool:
     return bool(np.all((np.abs(one - other) <= room * size) | (np.isnan(one) & np.isnan(other))))
 
 
-def _primed(subject: Subject) -> Any:
-    """Return a layer whose forward has seen other inputs: more rows, or the same ones shuffled."""
+def _others(subject: Subject) -> list[Array]:
+    """Return other inputs of the same shapes: the same values shuffled, so in the same domain."""
     rng = np.random.default_rng(0)
-    shuffled = [rng.permutation(one.ravel()).reshape(one.shape) for one in subject.inputs]
-    rows = {one.shape[:1] for one in subject.inputs}
-    choices = [[np.concatenate([one, one]) for one in shuffled]] if len(rows) == 1 != {()} else []
-    for others in (*[one for one in choices if () not in rows], shuffled):
-        layer = subject.fresh()
-        try:
-            subject.forward(layer, others)
-            subject.forward(layer, _copies(subject.inputs))
-        except GradcheckError:
-            continue
-        layer = subject.fresh()
-        subject.forward(layer, others)
-        return layer
-    return subject.fresh()
+    return [rng.permutation(one.ravel()).reshape(one.shape) for one in subject.inputs]
+
+
+def _primed(subject: Subject) -> Any:
+    """Return a layer whose forward has seen other inputs."""
+    layer = subject.fresh()
+    try:
+        subject.forward(layer, _others(subject))
+    except GradcheckError:  # shuffled inputs need not be valid ones
+        return subject.fresh()
+    return layer
+
+
+def _resized(subject: Subject) -> Gradients:
+    """Return the gradients after a pass over twice the rows; none if the layer cannot do that."""
+    layer = subject.fresh()
+    if any(one.ndim == 0 for one in (*subject.inputs, *subject.weights)):
+        weights = _copies(subject.weights)
+    else:
+        weights = [np.concatenate([one, one]) for one in subject.weights]
+    try:
+        subject.forward(layer, [np.concatenate([one, one]) for one in _others(subject)])
+        subject.backward(layer, weights)
+        subject.forward(layer, _copies(subject.inputs))
+        return subject.backward(layer, _copies(subject.weights))
+    except (GradcheckError, ValueError):
+        return {}
 
 
 def _forward(subject: Subject, layer: Any, seen: Observation) -> list[Array]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minivae.gradcheck.clone import clone
-from minivae.gradcheck.factors import factor_meaning, times
+from minivae.gradcheck.factors import describe
 from minivae.gradcheck.function import build
 from minivae.gradcheck.numeric import differences
 from minivae.gradcheck.report import GradcheckError
@@ -21,50 +21,58 @@ if TYPE_CHECKING:
     from minivae.gradcheck.causes import Case
 
 ENTRIES = 48
+TERMS = ("the path through z (the reconstruction's gradient)", "the KL's own gradient")
 PATHS = (
     "the reconstruction's path through mu",
     "the reconstruction's path through the log variance",
-    "the KL's own gradient through mu",
-    "the KL's own gradient through the log variance",
+    "the KL's own gradient to mu",
+    "the KL's own gradient to the log variance",
 )
 
 
-class PathsLayer:
-    """The loss of a VAE in four outputs, in each of which only one path is alive.
-
-    The others are held at the values they had at first, in a frozen copy.
-    """
+class _Terms:
+    """The two terms of a VAE's loss as two outputs, as the model itself computes them."""
 
     unit_weight = True
 
-    def __init__(self, vae: Any, x: Array, eps: Array) -> None:
+    def __init__(self, vae: Any) -> None:
         self.vae = vae
-        self.frozen = clone(vae)
-        mu, logvar = self.frozen.encode(x)
-        self.mu, self.logvar = mu.copy(), logvar.copy()
 
     @property
     def params(self) -> Any:
-        """The model's parameters."""
         return self.vae.params
 
     def forward(self, x: Array, eps: Array) -> tuple[Any, ...]:
-        """Return the loss's terms as PATHS names them."""
+        terms = self.vae.step(x, eps)
+        return terms.nll, terms.loss - terms.nll
+
+    def backward(self, *weights: Any) -> None:
+        """Stand in for what every layer has; the terms are only differentiated numerically."""
+
+
+class _Paths(_Terms):
+    """The terms again, each through mu alone and through the log variance alone.
+
+    What is not the path's own stays at its first value, in a frozen copy of the model.
+    """
+
+    def __init__(self, vae: Any, x: Array, eps: Array) -> None:
+        self.vae, self.frozen = vae, clone(vae)
+        self.mu, self.logvar = (one.copy() for one in vae.encode(x))
+
+    def forward(self, x: Array, eps: Array) -> tuple[Any, ...]:
         mu, logvar = (one.copy() for one in self.vae.encode(x))
         beta = self.vae.beta
         return (
-            _nll(self.vae, self.mu + mu - self.mu, self.logvar, x, eps),
+            _nll(self.vae, mu, self.logvar, x, eps),
             _nll(self.frozen, self.mu, logvar, x, eps),
             beta * _kl(mu, self.logvar),
             beta * _kl(self.mu, logvar),
         )
 
-    def backward(self, *weights: Any) -> None:
-        """Stand in for the method that every layer has; the paths are only differentiated."""
-
 
 def _nll(vae: Any, mu: Array, logvar: Array, x: Array, eps: Array) -> Any:
-    logits = vae.decoder.forward(mu + np.exp(logvar / 2) * eps)
+    logits = vae.decoder.forward(vae.sampler.forward(mu, logvar, eps))
     return (np.logaddexp(0, logits) - x * logits).sum() / len(x)
 
 
@@ -74,11 +82,38 @@ def _kl(mu: Array, logvar: Array) -> Any:
 
 def absent_piece(case: Case) -> tuple[str, str] | None:
     """Return the path that is missing, or scaled, if the rest explains the gradient."""
-    names, at, pieces = _pieces(case)
+    vae = getattr(case.subject.original, "vae", None)
+    if vae is None:
+        use = ~case.evidence.kinks
+        slopes = [s for s, good in zip(case.evidence.slopes, use, strict=True) if good]
+        parts = np.array([s.parts for s in slopes]).reshape(len(slopes), -1)
+        names = [f"what flows back from output {k}" for k in range(parts.shape[1])]
+        return _explained(case, names, case.at, parts)
+    x, eps = (one.astype(float) for one in case.subject.inputs)
+    try:
+        split = _split(case, _Terms(case.subject.fresh(float).vae), TERMS, x, eps)
+        return split or _split(case, _Paths(case.subject.fresh(float).vae, x, eps), PATHS, x, eps)
+    except (GradcheckError, AttributeError):  # a model without encode, sampler, decoder
+        return None
+
+
+def _split(
+    case: Case, layer: Any, names: tuple[str, ...], x: Array, eps: Array
+) -> tuple[str, str] | None:
+    at = case.at[:: max(1, len(case.at) // ENTRIES)]
+    paths = build(Subject(layer, (x, eps), 0), None)
+    variable = paths.variables[case.name]
+    slopes = [differences(paths, variable, int(i), np.inf, 1e-9) for i in at]
+    return _explained(case, list(names), at, np.array([slope.parts for slope in slopes]))
+
+
+def _explained(case: Case, names: list[str], at: Array, pieces: Array) -> tuple[str, str] | None:
+    """Return what is missing or scaled if the gradient is a sum of multiples of the pieces."""
     present = np.abs(pieces).max(axis=0, initial=0.0) > 1e-9 * np.abs(pieces).max(initial=1e-300)
     names = [name for name, there in zip(names, present, strict=True) if there]
     pieces = pieces[:, present]
-    if len(names) < 2 or len(at) < len(names) + 2:
+    telling = np.abs(pieces).sum(axis=1) > 0
+    if len(names) < 2 or telling.sum() < len(names) + 2:  # as many unknowns as entries always fit
         return None
     analytic = case.gradient.ravel()[at]
     size = np.abs(analytic).max() + np.abs(pieces).max()
@@ -89,35 +124,10 @@ def absent_piece(case: Case) -> tuple[str, str] | None:
         return None
     gone = [name for name, part in zip(names, shares, strict=True) if abs(part) < room]
     if gone:
-        every = len(gone) == 2 and all("reconstruction" in name for name in gone)
-        what = "the path through z" if every else " and ".join(gone)
-        if len(gone) == 2 and all("KL" in name for name in gone):
-            what = "the KL's own gradient"
-        return "missing-term", f"{what} is absent; the rest is right"
+        return "missing-term", f"{' and '.join(gone)} is absent; the rest is right"
     changed = [
-        f"{name} is {times(part)}{factor_meaning(part, case.subject, room)}"
+        f"{name} is {describe(part, case.subject, room)}"
         for name, part in zip(names, shares, strict=True)
         if abs(part - 1) > room
     ]
     return "scale", "; ".join(changed)
-
-
-def _pieces(case: Case) -> tuple[list[str], Array, Array]:
-    """Return the paths' names, the flat entries looked at, and what each path gives there."""
-    vae = getattr(case.subject.original, "vae", None)
-    if vae is None or not all(hasattr(vae, name) for name in ("encode", "decoder", "beta")):
-        use = ~case.evidence.kinks
-        slopes = [s for s, good in zip(case.evidence.slopes, use, strict=True) if good]
-        parts = np.array([s.parts for s in slopes]).reshape(len(slopes), -1)
-        names = [f"what flows back from output {k}" for k in range(parts.shape[1])]
-        return names, case.at, parts
-    at = case.at[:: max(1, len(case.at) // ENTRIES)]
-    x, eps = (one.astype(float) for one in case.subject.inputs)
-    layer = PathsLayer(case.subject.fresh(float), x, eps)
-    try:
-        paths = build(Subject(layer, (x, eps), 0), None)
-    except GradcheckError:
-        return [], at, np.empty((len(at), 0))
-    variable = paths.variables[case.name]
-    slopes = [differences(paths, variable, int(i), np.inf, 1e-9) for i in at]
-    return list(PATHS), at, np.array([slope.parts for slope in slopes])

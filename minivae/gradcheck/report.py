@@ -82,11 +82,14 @@ class Report:
     entries : list of Entry
     notes : list of str
         What limits the check: inputs held constant, forward that insists on float32.
+    parts : list of Report
+        Of the layers inside that fail on their own, where a model failed.
     """
 
     title: str
     entries: list[Entry]
     notes: list[str] = field(default_factory=list)
+    parts: list[Report] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -97,6 +100,17 @@ class Report:
     def failures(self) -> list[Entry]:
         """The entries that did not pass."""
         return [entry for entry in self.entries if not entry.passed]
+
+    @property
+    def root(self) -> Entry | None:
+        """The failure to begin with.
+
+        That of a layer inside which fails on its own, or else the one that backward meets first:
+        those of the layers before it may follow from it.
+        """
+        if self.parts:
+            return self.parts[-1].root
+        return self.failures[-1] if self.failures else None
 
     @property
     def causes(self) -> list[str]:
@@ -110,6 +124,10 @@ class Report:
         verdict = "passed" if self.passed else f"FAILED ({len(self.failures)} of {len(rows)})"
         lines = [f"{self.title}: {verdict}", *(f"  {line}" for line in table(head, rows))]
         lines += [f"  {entry.sentence}" for entry in self.failures]
+        if self.parts:
+            lines += [f"  {p.title} fails: {e.sentence}" for p in self.parts for e in p.failures]
+        elif len(self.failures) > 1:
+            lines.append(f"  begin with {self.root.name}: backward meets it first")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -120,6 +138,7 @@ class Report:
             "passed": self.passed,
             "entries": [_plain(entry) for entry in self.entries],
             "notes": self.notes,
+            "parts": [part.to_dict() for part in self.parts],
         }
 
 

@@ -85,7 +85,7 @@ class Subject:
             self.copyable = False
         self.kept = {name: one.copy() for name, one in self.parameters(layer).items()}
         self.layer = self.fresh()
-        self.outputs = self.forward(self.layer, self.inputs)
+        self.outputs = self.forward(self.layer, [one.copy() for one in self.inputs])
         for position, output in enumerate(self.outputs):
             if not np.issubdtype(output.dtype, np.number):
                 raise GradcheckError(f"{self.title}.forward returned {output.dtype}, not numbers")
