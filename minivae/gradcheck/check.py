@@ -6,11 +6,13 @@ evidence.py, causes.py; here they are put together.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from minivae.gradcheck.causes import Case, explain
 from minivae.gradcheck.evidence import Probe, share
@@ -49,7 +51,7 @@ def check(layer: Any, *inputs: Any, seed: int = 0) -> Report:
     GradcheckError
         If the layer cannot be run at all; the layer's own exception is its cause.
     """
-    with warnings.catch_warnings():
+    with _one_thread(), warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         return _check(Subject(layer, inputs, seed), seed)
 
@@ -67,6 +69,16 @@ def assert_gradients(layer: Any, *inputs: Any, seed: int = 0) -> None:
     report = check(layer, *inputs, seed=seed)
     if not report.passed:
         raise AssertionError(str(report))
+
+
+def _one_thread() -> Any:
+    """Keep the matrix library to one thread: thousands of small products wait less."""
+    return _threads().limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 class _FunctionLayer:

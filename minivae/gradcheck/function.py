@@ -5,7 +5,7 @@ How it is differentiated is for numeric.py; what layer and inputs are is known b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,12 +45,20 @@ class Function:
     eps: float
     base: Array
     noise: Array
+    spreads: dict[str, float] = field(default_factory=dict)
 
     def evaluate(self) -> Array:
         """Return the outputs, flat, at the variables' present values."""
         with np.errstate(all="ignore"):  # a step may leave the function's domain
             outputs = self.subject.forward(self.layer, [one.copy() for one in self.inputs])
         return outputs[0].ravel() if len(outputs) == 1 else _flat(outputs)
+
+    def spread(self, name: str) -> float:
+        """Return the typical size of a variable's unperturbed entries."""
+        if name not in self.spreads:
+            squares = np.abs(self.variables[name]) ** 2
+            self.spreads[name] = float(np.sqrt(np.mean(squares)))
+        return self.spreads[name]
 
     def parts(self, change: Array) -> Array:
         """Return the weighted sum of a change of the outputs, for each output of the layer."""
@@ -108,7 +116,8 @@ def measure_noise(found: Function) -> None:
     rng = np.random.default_rng(0)
     kept = {name: one.copy() for name, one in found.variables.items() if _inexact(one)}
     moves = {
-        name: np.maximum(np.abs(one), 1e-3) * rng.choice([-STEP, STEP], one.shape)
+        name: np.maximum(np.abs(one), 1e-3 * found.spread(name))
+        * rng.choice([-STEP, STEP], one.shape)
         for name, one in kept.items()
     }
     values = []

@@ -66,7 +66,7 @@ def steps(eps: float) -> list[float]:
 
 
 def differences(
-    f: Function, variable: Array, direction: int | Array, expected: float, accuracy: float
+    f: Function, name: str, direction: int | Array, expected: float, accuracy: float
 ) -> Slope:
     """Return the slope along one entry (its flat index) or a direction, by central differences.
 
@@ -74,7 +74,7 @@ def differences(
     so r^2/(r^2-1) of the finer minus 1/(r^2-1) of the coarser leaves h^4. Steps shrink until the
     result agrees with `expected` to `accuracy`, or with itself.
     """
-    move, size = _mover(variable, direction)
+    move, size = _mover(f.variables[name], f.spread(name), direction)
     levels: list[_Level] = []
     found: list[tuple[float, Slope]] = []
     sizes = steps(f.eps)
@@ -110,9 +110,9 @@ def differences(
     return best
 
 
-def complex_step(f: Function, variable: Array, direction: int | Array) -> Slope:
+def complex_step(f: Function, name: str, direction: int | Array) -> Slope:
     """Return the slope along an entry or direction as Im f(x + ih) / h: nothing cancels."""
-    move, size = _mover(variable, direction)
+    move, size = _mover(f.variables[name], f.spread(name), direction)
     step = COMPLEX_STEP * size
     try:
         move(1j * step)
@@ -123,12 +123,13 @@ def complex_step(f: Function, variable: Array, direction: int | Array) -> Slope:
     return Slope(f.parts(change), ROUNDING * f.eps * terms, terms)
 
 
-def _mover(variable: Array, direction: int | Array) -> tuple[Callable[[complex], float], float]:
+def _mover(
+    variable: Array, spread: float, direction: int | Array
+) -> tuple[Callable[[complex], float], float]:
     """Return a function that puts the variable at x + h v and gives back h, and h's unit."""
     if isinstance(direction, int | np.integer):
         at = np.unravel_index(direction, variable.shape)
         start = variable[at]
-        spread = float(np.sqrt(np.mean(np.abs(variable) ** 2)))
         size = max(abs(start), min(10 * spread, 1.0)) or 1.0
 
         def move(h: complex) -> float:

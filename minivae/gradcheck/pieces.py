@@ -102,8 +102,7 @@ def _split(
 ) -> tuple[str, str] | None:
     at = case.at[:: max(1, len(case.at) // ENTRIES)]
     paths = build(Subject(layer, (x, eps), 0), None)
-    variable = paths.variables[case.name]
-    slopes = [differences(paths, variable, int(i), np.inf, 1e-9) for i in at]
+    slopes = [differences(paths, case.name, int(i), np.inf, 1e-9) for i in at]
     return _explained(case, list(names), at, np.array([slope.parts for slope in slopes]))
 
 

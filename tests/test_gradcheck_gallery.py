@@ -1,0 +1,40 @@
+"""Every fault of the gallery is caught, and nearly every one by its own name."""
+
+import numpy as np
+import pytest
+
+from minivae.gradcheck.gallery import gallery, print_gallery
+
+
+@pytest.fixture(scope="module")
+def findings():
+    return list(gallery(seed=0))
+
+
+def test_every_fault_is_caught_and_named(findings):
+    assert len(findings) >= 25
+    assert all(one.caught for one in findings), print_gallery(findings)
+    wrong = [one for one in findings if not one.named]
+    assert len(wrong) <= len(findings) // 10, print_gallery(findings)
+
+
+def test_every_cause_of_the_list_occurs(findings):
+    causes = {one.cause for one in findings}
+    wanted = {"zero", "sign", "scale", "transpose", "mask", "swapped", "accumulated", "stale"}
+    wanted |= {"random", "mutates", "shape", "dtype", "missing-term", "partial", "unknown"}
+    assert wanted <= causes
+
+
+def test_no_certain_name_is_given_to_noise():
+    from minivae.gradcheck import check
+    from minivae.gradcheck.faults import Linear
+
+    class Noise(Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.grads["weight"][...] = np.cos(np.arange(16)).reshape(4, 4)
+            return dx * np.linspace(0.5, 1.5, dx.size).reshape(dx.shape)
+
+    report = check(Noise(), np.random.default_rng(0).normal(size=(6, 4)))
+    assert report.entries[0].cause == "unknown"
+    assert report.entries[0].explanation.count("not") >= 3
