@@ -9,7 +9,7 @@ import click
 
 from minivae import __version__
 from minivae.cli.common import Commands
-from minivae.cli.explain import explore
+from minivae.cli.explain import explore, manifold, traverse
 from minivae.cli.train import train
 from minivae.cli.use import encode, evaluate, info, interpolate, reconstruct, sample
 
@@ -26,5 +26,16 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, sample, reconstruct, interpolate, encode, explore, info):
+for command in (
+    train,
+    evaluate,
+    sample,
+    reconstruct,
+    interpolate,
+    encode,
+    explore,
+    traverse,
+    manifold,
+    info,
+):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""Commands that explain a model: explore.
+"""Commands that explain a model: explore, traverse, manifold.
 
 Each loads a run, calls one or two functions, and writes the result.
 """
@@ -11,12 +11,14 @@ import click
 
 from minivae.cli.common import (
     data_option,
+    image_shape,
     image_size_option,
     load_run,
     load_run_data,
     out_option,
     run_argument,
 )
+from minivae.cli.use import encode_rows
 
 
 @click.command()
@@ -39,3 +41,76 @@ def explore(run: Path, data: str | None, image_size: str | None, out: Path) -> N
     with replacing(out) as file:
         file.write(page)
     click.echo(f"{out} ({len(page) / 1e6:.1f} MB): open it in a browser")
+
+
+@click.command()
+@run_argument
+@data_option
+@image_size_option
+@click.option("--steps", type=click.IntRange(2, 51), default=13, show_default=True)
+@click.option("--all", "everything", is_flag=True, help="Rows for unused units too.")
+@out_option("traverse.png", show_default=True)
+def traverse(
+    run: Path, data: str | None, image_size: str | None, steps: int, everything: bool, out: Path
+) -> None:
+    """Draw what each unit does: a row from z = -3 to 3, with all other units at 0.
+
+    Active units only, most used first: those whose mu varies over the test images by more than
+    0.01.
+    """
+    import numpy as np
+
+    from minivae import plots
+    from minivae.errors import ArgumentError
+    from minivae.latent import ACTIVE, by_use
+
+    saved = load_run(run)
+    loaded = load_run_data(saved, data, image_size)
+    order, variance = by_use(encode_rows(saved.vae, loaded.test)[0])
+    units = [unit for unit in order if everything or variance[unit] > ACTIVE]
+    if not units:
+        raise ArgumentError(
+            f"no unit of {run} is active (variance of mu above {ACTIVE}): the decoder does without "
+            "them; --all draws them nevertheless"
+        )
+    values = np.linspace(-3, 3, steps)
+    z = np.zeros((len(units), steps, saved.vae.latent), np.float32)
+    for row, unit in enumerate(units):
+        z[row, :, unit] = values
+    images = saved.vae.decode(z.reshape(-1, saved.vae.latent)).reshape(*z.shape[:2], -1)
+    names = [f"z[{unit}]  {variance[unit]:.2f}" for unit in units]
+    plots.save_traverse(out, images, loaded.image_shape, [float(f"{v:.3g}") for v in values], names)
+    click.echo(
+        f"{len(units)} of {saved.vae.latent} units from -3 to 3 in {out}; the number beside a unit "
+        "is the variance of its mu"
+    )
+
+
+@click.command()
+@run_argument
+@click.option("-n", "count", type=click.IntRange(2, 60), default=20, show_default=True)
+@out_option("manifold.png", show_default=True)
+def manifold(run: Path, count: int, out: Path) -> None:
+    """Draw the whole plane of a model with two latent dimensions.
+
+    The points are equally likely under the prior: quantiles of N(0, 1) in both directions.
+    """
+    from statistics import NormalDist
+
+    import numpy as np
+
+    from minivae import plots
+    from minivae.errors import ArgumentError
+
+    saved = load_run(run)
+    latent = saved.vae.latent
+    if latent != 2:
+        raise ArgumentError(
+            f"{run} has {latent} latent dimension{'s' * (latent > 1)}, a plane has 2: train with "
+            "--latent 2, or see each unit with minivae traverse"
+        )
+    values = [NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)]
+    across, up = np.meshgrid(values, values)
+    images = saved.vae.decode(np.stack([across, up], axis=-1).reshape(-1, 2).astype(np.float32))
+    plots.save_manifold(out, images.reshape(count, count, -1), image_shape(saved), values)
+    click.echo(f"{count} x {count} points of the plane in {out}")

@@ -73,6 +73,11 @@ class Every(click.ParamType):
     show_default=True,
     help="Epochs, or steps (500steps), between checkpoints.",
 )
+@click.option(
+    "--snapshots",
+    is_flag=True,
+    help="Decode the same noise after every epoch: snapshots.gif. A resumed run goes on with it.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory. Default: runs/DATA.")
 @click.option("--resume", is_flag=True, help="Go on with the run that is there, as it was set.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
@@ -92,6 +97,7 @@ def train(
     seed: int,
     threads: int | None,
     every: Any,
+    snapshots: bool,
     out: Path | None,
     resume: bool,
     overwrite: bool,
@@ -100,6 +106,7 @@ def train(
     from minivae.backend import get_backend
     from minivae.data import NAMES, load_data
     from minivae.rundir import RunDirectory
+    from minivae.snapshots import FILE, Snapshots, discard
     from minivae.training import Training
     from minivae.vae import VAE
 
@@ -128,15 +135,21 @@ def train(
                 vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize
             )
             training.source = data if data in NAMES else os.path.abspath(data)
-        train_into(run, training, epochs, threads)
+            discard(folder)
+        film = None
+        if snapshots or (resume and (folder / FILE).exists()):
+            film = Snapshots(folder, training, say)
+        train_into(run, training, epochs, threads, film)
+        if film is not None:
+            draw_snapshots(folder, film, loaded.image_shape)
         if training.history:
             draw_pictures(folder, training)
             last = training.history[-1]
             click.echo(f"test loss {last.test_loss:.2f} nats per image; results in {folder}")
 
 
-def train_into(run: Any, training: Any, epochs: int, threads: int | None) -> None:
-    """Train, writing checkpoints as they fall due; answer interruptions and failures."""
+def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: Any = None) -> None:
+    """Train, writing checkpoints and snapshots as they fall due; answer interruptions, failures."""
     progress = Progress(training, epochs)
 
     def after_step(training: Any) -> bool:
@@ -150,6 +163,8 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None) -> Non
             for record in training.run(epochs, threads=threads, after_step=after_step):
                 progress.epoch(record)
                 run.epoch(training)
+                if film is not None:
+                    film.take(training)
                 if interrupts.status is not None:
                     break
         except NotFiniteError as error:
@@ -207,6 +222,16 @@ def resumed(folder: Path, loaded: Any, device: Any, ctx: click.Context) -> Any:
 
 def _given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+
+
+def draw_snapshots(folder: Path, film: Any, shape: tuple[int, int]) -> None:
+    """Write the animation of a run's snapshots."""
+    from minivae import plots
+    from minivae.snapshots import PICTURE
+
+    titles = [f"after epoch {epoch}" if epoch else "before training" for epoch in film.epochs]
+    frames = [frame / 255 for frame in film.frames]
+    plots.save_animation(folder / PICTURE, frames, titles, shape, 8)
 
 
 def draw_pictures(folder: Path, training: Any) -> None:

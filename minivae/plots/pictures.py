@@ -1,6 +1,6 @@
-"""Arrays to pictures, each function writing one file; the only module that knows matplotlib.
+"""The pictures of a run: grids of images, the loss over the epochs, mu as a cloud of dots.
 
-Which arrays are worth a picture, and where the files go, is decided by the callers.
+Walks through the latent space are in walks.py, animations in animation.py.
 """
 
 from __future__ import annotations
@@ -21,19 +21,25 @@ GAP = 2  # pixels between images of a grid, before scaling
 TALLEST = 120  # an image is scaled up by a whole factor until it would pass this many dots
 
 
-def save_grid(path: Path, images: np.ndarray, shape: tuple[int, int], columns: int) -> None:
-    """Write images (N, D) with pixels in [0, 1] as a grid of that many columns, dot for dot."""
+def sheet(images: np.ndarray, shape: tuple[int, int], columns: int, gap: int = GAP) -> np.ndarray:
+    """Return images (N, D) side by side, row after row, on white: one picture."""
     height, width = shape
     rows = -(-len(images) // columns)
-    sheet = np.ones((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP), np.float32)
+    out = np.ones((rows * (height + gap) + gap, columns * (width + gap) + gap), np.float32)
     for i, picture in enumerate(images):
-        top = GAP + i // columns * (height + GAP)
-        left = GAP + i % columns * (width + GAP)
-        sheet[top : top + height, left : left + width] = picture.reshape(shape)
+        top = gap + i // columns * (height + gap)
+        left = gap + i % columns * (width + gap)
+        out[top : top + height, left : left + width] = picture.reshape(shape)
+    return out
+
+
+def save_grid(path: Path, images: np.ndarray, shape: tuple[int, int], columns: int) -> None:
+    """Write images (N, D) with pixels in [0, 1] as a grid of that many columns, dot for dot."""
+    picture = sheet(images, shape, columns)
     scale = max(1, TALLEST // max(shape) // 2)
-    sheet = np.kron(sheet, np.ones((scale, scale), np.float32))
+    picture = np.kron(picture, np.ones((scale, scale), np.float32))
     with replacing(path) as file:
-        image.imsave(file, sheet, vmin=0, vmax=1, cmap="gray", format="png")
+        image.imsave(file, picture, vmin=0, vmax=1, cmap="gray", format="png")
 
 
 def save_pairs(
@@ -63,7 +69,7 @@ def save_loss(path: Path, history: Sequence[Any]) -> None:
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def save_latent(path: Path, mu: np.ndarray, labels: np.ndarray | None) -> None:
@@ -90,9 +96,10 @@ def save_latent(path: Path, mu: np.ndarray, labels: np.ndarray | None) -> None:
         title=f"mu of the test images: {shares} of its variance",
     )
     axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG."""
     with replacing(path) as file:
         figure.savefig(file, dpi=110, format="png")
