@@ -114,7 +114,7 @@ def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
             "upgrade minivae"
         )
     try:
-        if form != FORMAT:
+        if type(form) is not int or form != FORMAT:
             raise ValueError(f"its format is {form!r}")
         # Keys not known are passed over; arrays not known would be a state that is lost.
         vae = _vae(config, arrays, backend)

@@ -85,7 +85,7 @@ class RunDirectory:
         cadence: Cadence = EVERY_EPOCH,
     ) -> None:
         self.path, self.notice, self.cadence = Path(path), notice, cadence
-        self.failed: WriteError | None = None  # why the last checkpoint could not be written
+        self.failed: WriteError | None = None  # why the last file could not be written
         self._lock: IO[str] | None = None
         self._saved: tuple[int, int] | None = None  # epoch and step of the last checkpoint
 
@@ -141,18 +141,15 @@ class RunDirectory:
         try:
             checkpoint.save(self.checkpoint, training.vae, training)
         except WriteError as error:
-            if self.failed is None:
-                kept = "the last checkpoint stays" if self.checkpoint.exists() else "nothing yet"
-                self.notice(f"warning: {error} ({kept} there); training goes on")
-            self.failed = error
+            self._warn(error)
             return False
-        if self.failed is not None:
-            self.notice(f"{shown(self.checkpoint)} could be written again")
-        self.failed, self._saved = None, (training.epoch, training.step)
-        self.write_history(training.history)
+        self._saved = (training.epoch, training.step)
+        if self.write_history(training.history) and self.failed is not None:
+            self.notice(f"{shown(self.path)} can be written again")
+            self.failed = None
         return True
 
-    def write_history(self, history: list[Record]) -> None:
+    def write_history(self, history: list[Record]) -> bool:
         """Write one line an epoch as comma-separated values, under a line of names.
 
         The whole file each time, so that an epoch taken twice, after a resumption, stands once.
@@ -165,8 +162,9 @@ class RunDirectory:
             with replacing(self.path / HISTORY) as file:
                 file.write(text.getvalue().encode())
         except WriteError as error:
-            if self.failed is None:
-                self.notice(f"warning: {error}; training goes on")
+            self._warn(error)
+            return False
+        return True
 
     def finish(self, training: Training) -> Path:
         """Write the last checkpoint, here or, if that fails, elsewhere; return its directory.
@@ -188,3 +186,8 @@ class RunDirectory:
             with suppress(OSError):
                 other.rmdir()
         raise WriteError(f"{self.failed}; nor could the model be saved anywhere else")
+
+    def _warn(self, error: WriteError) -> None:
+        if self.failed is None:
+            self.notice(f"warning: {error}; training goes on, what was written before stays")
+        self.failed = error

@@ -1,0 +1,92 @@
+"""Kills at random moments: nothing but steps since the last checkpoint is ever lost.
+
+After each kill the checkpoint is compared with the uninterrupted run at that very step, and at the
+end of each run the whole state, to the bit. The first processes of a run have no checkpoint yet.
+"""
+
+import random
+import time
+
+import pytest
+import runs
+
+from minivae import checkpoint
+
+EPOCHS, STEPS = 30, 15  # 450 steps
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The data, and the state of the uninterrupted run after every step and epoch."""
+    file = runs.npz(tmp_path_factory.mktemp("data"))
+    t, states = runs.like_command(file), {}
+
+    def note(t):
+        states[t.epoch, t.step] = runs.state(t)
+
+    for _ in t.run(EPOCHS, threads=2, after_step=note):
+        note(t)
+    assert t.steps_per_epoch == STEPS
+    return file, states, t.data
+
+
+def life(file, run, every, delay):
+    """Start or resume the run and kill it; return whether it was still at work then."""
+    begun = (run / checkpoint.FILE).exists()
+    arguments = ["--resume"] if begun else ["--data", file, *runs.SMALL, "--epochs", EPOCHS]
+    process = runs.start(*arguments, "--checkpoint-every", every, "--out", run)
+    if begun and delay >= 0:  # it is at its steps from here on; else anywhere, imports included
+        assert process.stderr.readline().startswith("resuming")
+    time.sleep(abs(delay))
+    process.kill()
+    said = process.communicate()[1]
+    assert "Error" not in said and "Traceback" not in said
+    return process.returncode == -9
+
+
+def crash(reference, folder, kills, seed):
+    """Kill runs until `kills` kills have hit; return how many, and what they hit."""
+    file, states, data = reference
+    source, hit, ends = random.Random(seed), [], 0
+    while len(hit) < kills:
+        run = folder / f"run{ends}"
+        every = ("1steps", "2steps", "7steps", "1")[ends % 4]
+        while len(hit) < kills:
+            before = position(run)
+            delay = source.uniform(0, 0.25) if source.random() < 0.8 else -source.uniform(0, 1)
+            if not life(file, run, every, delay):
+                break
+            hit.append(bool(list(run.glob(".checkpoint.npz.*.part"))))
+            after = position(run)
+            assert after >= before
+            if after > (0, 0):
+                assert runs.state(checkpoint.resume(run, data)) == states[after]
+        arguments = ["--resume"] if position(run) > (0, 0) else ["--data", file, *runs.SMALL]
+        process = runs.start(*arguments, "--epochs", EPOCHS, "--out", run)
+        said = process.communicate()[1]
+        assert process.returncode == 0, said
+        assert runs.state(checkpoint.resume(run, data)) == states[EPOCHS, 0]
+        lines = (run / "history.csv").read_text().splitlines()
+        assert [line.split(",")[0] for line in lines[1:]] == [str(n + 1) for n in range(EPOCHS)]
+        assert not list(run.glob(".*.part"))
+        ends += 1
+    return len(hit), sum(hit), ends
+
+
+def position(run):
+    if not (run / checkpoint.FILE).exists():
+        return 0, 0
+    state = checkpoint.read(run).config["training"]
+    return state["epoch"], state["step"]
+
+
+def test_kills(reference, tmp_path):
+    crash(reference, tmp_path, 5, seed=1)
+
+
+@pytest.mark.slow
+def test_100_kills(reference, tmp_path):
+    kills, during, ends = crash(reference, tmp_path, 100, seed=2)
+    print(f"\n{kills} kills, {during} of them while a checkpoint was being written; every time the")
+    print(f"checkpoint was the uninterrupted run's to the bit, and so were the ends of {ends} runs")
+    assert kills == 100 and during >= 5

@@ -1,0 +1,165 @@
+"""Resuming: to the bit, from any step, and only what it was begun with."""
+
+import csv
+import sys
+
+import numpy as np
+import pytest
+import runs
+from click.testing import CliRunner
+
+from minivae import checkpoint
+from minivae.cli import main
+from minivae.errors import CheckpointError
+from minivae.noise import generator
+
+
+@pytest.fixture(scope="module")
+def data():
+    return runs.dataset()
+
+
+@pytest.mark.parametrize(
+    ("threads", "settings"),
+    [(1, {}), (2, {}), (3, {"binarize": "sampled"}), (2, {"beta": 0.5, "dtype": "float64"})],
+)
+def test_from_every_step(tmp_path, data, threads, settings):
+    """Saved after each step and each epoch, resumed from each: the end is the same to the bit."""
+    whole, saved = runs.training(data, **settings), []
+
+    def save(t):
+        saved.append(tmp_path / f"{len(saved)}.npz")
+        checkpoint.save(saved[-1], t.vae, t)
+
+    for _ in whole.run(3, threads=threads, after_step=save):
+        save(whole)
+    assert len(saved) == 3 * (whole.steps_per_epoch + 1)
+    end = runs.state(whole)
+    for file in saved:
+        again = checkpoint.resume(file, data)
+        list(again.run(3, threads=threads))
+        assert runs.state(again) == end, file.name
+
+
+def test_through_many_hands(tmp_path, data):
+    """Stopped and resumed after every fifth step, dozens of times in one run."""
+    whole = runs.training(data)
+    list(whole.run(5, threads=2))
+    part, count = runs.training(data), 0
+    while part.epoch < 5:
+        left = iter(range(4, -1, -1))
+        list(part.run(5, threads=2, after_step=lambda t, left=left: next(left) == 0))
+        checkpoint.save(tmp_path / "c.npz", part.vae, part)
+        part = checkpoint.resume(tmp_path / "c.npz", data)
+        count += 1
+    assert count >= 5 * whole.steps_per_epoch // 5
+    assert runs.state(part) == runs.state(whole)
+
+
+def test_noise_is_drawn_as_the_first_time():
+    """What resuming rests on: batches drawn one by one are the stream drawn at once."""
+    for dtype in (np.float32, np.float64):
+        one = generator(1, "eps", 2).standard_normal((35, 3), dtype=dtype)
+        rng = generator(1, "eps", 2)
+        parts = [rng.standard_normal((n, 3), dtype=dtype) for n in (7, 7, 7, 7, 7)]
+        assert (np.concatenate(parts) == one).all()
+
+
+def test_other_data_are_refused(tmp_path, data):
+    t = runs.training(data)
+    list(t.run(1, threads=1))
+    checkpoint.save(tmp_path / "c.npz", t.vae, t)
+    x = data.train.copy()
+    x[17, 3] ^= 1
+    other = type(data)("other", x, data.test, None, None, (6, 6))
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.resume(tmp_path / "c.npz", other)
+    for word in ("tiny", data.fingerprint[:12], "other", other.fingerprint[:12], "--data"):
+        assert word in str(caught.value)
+
+
+# --- by the command line -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    return runs.npz(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    """Call `minivae train` in this process, without its pictures."""
+    module = sys.modules["minivae.cli.train"]  # as an attribute, `train` is the command
+    monkeypatch.setattr(module, "draw_pictures", lambda *args: None)
+
+    def call(*args, status=0):
+        result = CliRunner().invoke(
+            main, ["train", "--out", str(tmp_path / "run"), *map(str, args)]
+        )
+        assert result.exit_code == status, result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.output
+
+    return call
+
+
+def epochs_in(folder):
+    with open(folder / "history.csv") as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def test_more_epochs_other_threads(tmp_path, npz, train):
+    train("--data", npz, *runs.SMALL, "--epochs", 2)
+    assert epochs_in(tmp_path / "run") == [1, 2]
+    train("--resume", "--epochs", 4)  # data and all settings are the run's own
+    assert epochs_in(tmp_path / "run") == [1, 2, 3, 4]
+    whole = runs.like_command(npz)
+    list(whole.run(4, threads=2))
+    assert runs.state(checkpoint.resume(tmp_path / "run", whole.data)) == runs.state(whole)
+    train("--resume", "--epochs", 5, "--threads", 1, "--lr", 5e-4)
+    last = checkpoint.resume(tmp_path / "run", whole.data)
+    assert (last.epoch, last.threads, last.adam.lr) == (5, 1, 5e-4)
+    train("--resume")  # has all its epochs: nothing happens
+    assert runs.state(checkpoint.resume(tmp_path / "run", whole.data)) == runs.state(last)
+
+
+@pytest.mark.parametrize(
+    ("option", "known", "asked"),
+    [("--seed", "3", "4"), ("--latent", "3", "2"), ("--hidden", "12,8", "12"),
+     ("--beta", "1.0", "2.0"), ("--batch-size", "16", "17"), ("--binarize", "none", "sampled")],
+)  # fmt: skip
+def test_what_may_not_change(npz, train, option, known, asked):
+    train("--data", npz, *runs.SMALL, "--epochs", 1)
+    output = train("--resume", option, asked, status=1)
+    assert f"begun with {option} {known}, not {asked}: leave {option} out" in output
+    train("--resume", option, known)
+
+
+def test_history_is_that_of_the_checkpoint(tmp_path, npz, train):
+    """A process killed between an epoch's line and its checkpoint: the epoch is taken again."""
+    train("--data", npz, *runs.SMALL, "--epochs", 2)
+    kept = (tmp_path / "run" / "checkpoint.npz").read_bytes()
+    train("--resume", "--epochs", 4, "--checkpoint-every", 10)
+    (tmp_path / "run" / "checkpoint.npz").write_bytes(kept)
+    train("--resume", "--epochs", 3)
+    assert epochs_in(tmp_path / "run") == [1, 2, 3]
+    (tmp_path / "run" / "history.csv").unlink()
+    train("--resume")
+    assert epochs_in(tmp_path / "run") == [1, 2, 3]
+
+
+def test_nothing_to_resume(tmp_path, train):
+    assert "does not exist: train a model first" in train("--resume", status=1)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.npz").write_bytes(b"PK")
+    assert "is not an .npz file, or damaged" in train("--resume", status=1)
+
+
+def test_a_run_is_not_replaced_by_chance(tmp_path, npz, train):
+    train("--data", npz, *runs.SMALL, "--epochs", 1)
+    before = (tmp_path / "run" / "checkpoint.npz").read_bytes()
+    assert "holds a run already" in train("--data", npz, status=1)
+    assert "exclude each other" in train("--resume", "--overwrite", status=2)
+    assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == before
+    train("--data", npz, *runs.SMALL, "--epochs", 2, "--overwrite")
+    assert epochs_in(tmp_path / "run") == [1, 2]
