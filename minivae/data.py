@@ -57,7 +57,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 of both parts: shapes, types and pixels. Labels do not count.
 
-        Of a part above 256 MiB only 4096 rows at even distances count, with its first and last.
+        Of a part above 256 MiB only 64 runs of 64 rows count, at even distances from its first
+        row to its last: so a mapped file is not read whole.
         """
         sha = hashlib.sha256()
         for part in (self.train, self.test):
@@ -67,8 +68,8 @@ class Dataset:
                 for start in range(0, len(part), step):
                     sha.update(np.ascontiguousarray(part[start : start + step]))
             else:
-                sample = np.unique(np.linspace(0, len(part) - 1, 4096).astype(np.int64))
-                sha.update(np.ascontiguousarray(part[sample]))
+                for start in np.linspace(0, max(0, len(part) - 64), 64).astype(np.int64):
+                    sha.update(np.ascontiguousarray(part[start : start + 64]))
         return sha.hexdigest()
 
 

@@ -126,13 +126,13 @@ def _read(path: Path, size: tuple[int, int] | None) -> np.ndarray:
             columns, rows = picture.size
             if columns * rows > MAX_PIXELS:
                 raise ValueError(f"{rows}x{columns} pixels are more than 4096x4096")
+            if size is None and max(rows, columns) > MAX_SIDE:
+                raise DataError(
+                    f"{shown(path)} is too large to model: give --image-size, such as 28x28"
+                )
             turn = picture.getexif().get(0x0112, 1)
             grey = TURNS.get(turn, TURNS[1])(_grey(picture, path))
-    if size is None:
-        if max(grey.shape) > MAX_SIDE:
-            raise DataError(f"{shown(path)} is too large to model: give --image-size 28x28 or so")
-        return grey
-    if grey.shape == size:
+    if size is None or grey.shape == size:
         return grey
     scaled = Image.fromarray(grey).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(scaled)
@@ -153,8 +153,9 @@ def _grey(picture, path: Path) -> np.ndarray:
         else:
             strip = strip.convert("RGBA")
             pixels = np.asarray(strip)
-            colour, alpha = pixels[..., :3], pixels[..., 3]
-            spread = colour.max(axis=2) - colour.min(axis=2)
+            red, green, blue, alpha = np.moveaxis(pixels, 2, 0)
+            spread = np.maximum(np.maximum(red, green), blue)
+            spread -= np.minimum(np.minimum(red, green), blue)
             if ((spread > COLOUR_TOLERANCE) & (alpha > 0)).any():
                 raise DataError(f"{shown(path)} is in colour; convert the pictures to grey first")
             shade = np.asarray(strip.convert("L"), np.uint16)

@@ -219,12 +219,15 @@ def test_expansion_limit_is_what_the_docstring_says():
 
 def test_sizes_that_the_directory_invents(tmp_path):
     """A directory may claim any size: neither memory nor the claim is taken at its word."""
-    for field, value in ((20, 2**31), (24, 2**31), (24, 1), (20, 1), (42, 2**31)):
+    for field, value, match in (
+        (20, 2**31, "would expand"), (24, 2**31, "would expand"), (24, 1, None), (20, 1, None),
+        (42, 2**31, None),
+    ):  # fmt: skip
         make_zip(tmp_path / "a.npz", [("x.npy", npy(np.zeros(1000)))])
         content = bytearray((tmp_path / "a.npz").read_bytes())
         struct.pack_into("<I", content, content.index(b"PK\1\2") + field, value)
         (tmp_path / "a.npz").write_bytes(content)
-        refused(read_npz, tmp_path / "a.npz")
+        refused(read_npz, tmp_path / "a.npz", match)
 
 
 def test_overlapping_members(tmp_path):
@@ -236,7 +239,7 @@ def test_overlapping_members(tmp_path):
     entries = b"".join(entry.replace(b"x0.npy", b"x%d.npy" % i) for i in range(10))
     end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 10, 10, len(entries), start, 0)
     (tmp_path / "a.npz").write_bytes(content[:start] + entries + end)
-    refused(read_npz, tmp_path / "a.npz")
+    refused(read_npz, tmp_path / "a.npz", "would expand")
 
 
 def test_a_directory_of_millions(tmp_path):

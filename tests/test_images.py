@@ -202,6 +202,14 @@ def test_pictures_that_do_not_fit_into_memory(folder, monkeypatch):
         load_data(folder, image_size="9x9")
 
 
+def test_more_pixels_than_are_read(folder):
+    Image.new("L", (5000, 3356)).save(folder / "1.png")
+    said = []
+    with pytest.raises(DataError, match="single image"):
+        load_data(folder, image_size="6x8", notice=said.append)
+    assert said[0] == f"skipped {folder / '1.png'}: 3356x5000 pixels are more than 4096x4096"
+
+
 def test_nothing_but_broken_pictures(folder):
     (folder / "0.png").write_bytes(b"")
     with pytest.raises(DataError, match="none of the 1 pictures could be read"):
