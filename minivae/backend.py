@@ -6,6 +6,8 @@ never know which library answers. The CUDA code itself is in cuda/.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ class NumpyBackend:
 
     name = "numpy"
     formulas = formulas
+    block = 32768  # numbers of a long vector at a time: five such arrays fit a core's cache
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return an uninitialised, C-contiguous array."""
@@ -46,19 +49,109 @@ class NumpyBackend:
         return Steps(vae, adam, source, batch_size, Team(threads))
 
 
-Backend = NumpyBackend
+class CupyBackend:
+    """Arrays on a CUDA device, formulas as kernels, an epoch that stays there.
+
+    Parameters
+    ----------
+    device : minivae.cuda.device.Device
+        Where.
+    precision : str
+        "float32", or "tf32": products of float32 numbers rounded to 10 bits, on tensor cores.
+    capture : bool
+        Whether a training step may run as a captured CUDA graph.
+    notice : callable
+        Called with a line about what the user should know; warnings.warn if left out.
+    """
+
+    name = "cupy"
+    block = 2**40  # a long vector at once: one launch
+
+    def __init__(
+        self,
+        device: Any,
+        precision: str = "float32",
+        capture: bool = True,
+        notice: Callable[[str], None] = warnings.warn,
+    ) -> None:
+        from minivae.cuda.formulas import CudaFormulas
+
+        self.device, self.capture, self.notice = device, capture, notice
+        self.formulas = CudaFormulas(device, precision)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return an uninitialised, C-contiguous array on the device."""
+        return self.device.empty(shape, dtype)
+
+    def asarray(self, array: Any, dtype: Any = None) -> Any:
+        """Return the values as an array on the device, copied only where needed."""
+        return self.device.asarray(array, dtype)
+
+    def to_host(self, array: Any) -> np.ndarray:
+        """Return the values as a NumPy array; waits for the device."""
+        return self.device.to_host(array)
+
+    def steps(
+        self, vae: Any, adam: Any, source: Source, batch_size: int, threads: int | None = None
+    ) -> Any:
+        """Return the training steps of an epoch over `source`; `threads` are those of the CPU."""
+        from minivae.cuda.epoch import DeviceSteps
+
+        return DeviceSteps(
+            *(self.device, self.formulas, vae, adam, source, batch_size),
+            capture=self.capture,
+            notice=self.notice,
+        )
 
 
-def get_backend(backend: str | Backend = "numpy") -> Backend:
+Backend = NumpyBackend | CupyBackend
+PRECISIONS = ("float32", "tf32")
+
+
+def get_backend(
+    backend: str | Backend = "numpy",
+    device: int = 0,
+    precision: str = "float32",
+    notice: Callable[[str], None] = warnings.warn,
+) -> Backend:
     """Return the backend of that name ("numpy" or "cupy"); a backend object is returned as it is.
+
+    Parameters
+    ----------
+    backend : str or Backend
+        What to compute with.
+    device : int
+        Number of the CUDA device, for cupy.
+    precision : str
+        "float32", or for cupy "tf32".
+    notice : callable
+        Called with a line about what the user should know.
 
     Raises
     ------
     BackendError
-        For an unknown name, or one that this machine cannot offer.
+        For an unknown name, or a backend that this machine cannot offer.
     """
     if not isinstance(backend, str):
         return backend
+    if precision not in PRECISIONS:
+        raise BackendError(f"precision {precision!r} is unknown: {', '.join(PRECISIONS)}")
     if backend == "numpy":
+        if precision != "float32":
+            raise BackendError(f"precision {precision} needs the cupy backend (--backend cupy)")
         return NumpyBackend()
+    if backend == "cupy":
+        from minivae.cuda.device import open_device
+
+        return CupyBackend(open_device(device), precision, notice=notice)
     raise BackendError(f"unknown backend {backend!r}: choose numpy or cupy")
+
+
+def describe_cupy() -> dict[str, Any]:
+    """Return what is to be known of the cupy backend here: versions, devices, memory, or why not.
+
+    `available` is always there, `reason` where it is false.
+    """
+    from minivae.cuda.detect import describe
+
+    return describe()

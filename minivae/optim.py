@@ -1,6 +1,6 @@
 """Adam over the flat vector of parameters: it owns the moments and the step counter.
 
-The arithmetic is `formulas.adam`; this walks the vector in blocks that stay in the cache.
+The arithmetic is `formulas.adam`; this walks the vector in blocks of the backend's choice.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from typing import Any
 from minivae.backend import Backend
 from minivae.errors import ArgumentError
 from minivae.params import Parameters
-
-BLOCK = 32768  # floats: five arrays of this length fit a core's cache
 
 
 class Adam:
@@ -46,7 +44,7 @@ class Adam:
         if not lr > 0:
             raise ArgumentError(f"the learning rate must be above 0, not {lr}")
         self.theta, self.grad = params.theta, params.grad
-        self.formulas = backend.formulas
+        self.formulas, self.block = backend.formulas, backend.block
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
         self.m, self.v, self._work = (
             backend.empty(self.theta.shape, self.theta.dtype) for _ in range(3)
@@ -69,8 +67,8 @@ class Adam:
 
     def update(self, part: slice) -> None:
         """Update one part of the vector; threads may update different parts at once."""
-        for start in range(part.start, part.stop, BLOCK):
-            block: Any = slice(start, min(start + BLOCK, part.stop))
+        for start in range(part.start, part.stop, self.block):
+            block: Any = slice(start, min(start + self.block, part.stop))
             self.formulas.adam(
                 self.theta[block],
                 self.grad[block],

@@ -135,6 +135,8 @@ class Steps:
         Who computes.
     """
 
+    asynchronous = False  # a step is done when it returns
+
     def __init__(self, vae: Any, adam: Any, source: Source, batch_size: int, team: Team) -> None:
         self.vae, self.adam, self.source, self.team = vae, adam, source, team
         self.batch_size = batch_size

@@ -173,12 +173,13 @@ class Training:
             self.seconds = time.perf_counter() - start
             if loss is not None and not math.isfinite(loss):
                 raise self._watch.diagnose(steps)
-            if self.step % CHECK == 0:
+            if self.step % CHECK == 0 and not steps.asynchronous:
                 self.sync()
             if after_step is not None and after_step(self):
                 self.sync()
                 return False
         self.sync()
+        self.seconds = time.perf_counter() - start  # a device may have been behind
         return True
 
     def _record(self, steps: Any) -> Record:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from minivae import Adam, MinivaeError
-from minivae import optim as module
 from minivae.backend import get_backend
 from minivae.params import Parameters
 
@@ -41,10 +40,10 @@ def test_every_step_is_the_papers(settings):
     assert adam.steps == 20
 
 
-def test_blocks_and_shares_change_nothing(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 7)
+def test_blocks_and_shares_change_nothing():
     params, adam, rng = make(50)
     whole, adam_whole, _ = make(50)
+    adam.block = adam_whole.block = 7
     for _ in range(3):
         whole.grad[...] = params.grad[...] = rng.standard_normal(50)
         adam_whole.step()

@@ -1,0 +1,223 @@
+"""One CUDA device: its arrays, its streams, and the one function through which kernels start.
+
+Everything that is asked of CuPy while a model runs is asked here; what the kernels compute is for
+kernels.cu, in which order they run for the formulas and the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minivae.cuda.detect import check_device, import_cupy, one_line, out_of_memory
+from minivae.errors import BackendError
+
+SOURCE = Path(__file__).with_name("kernels.cu")
+_open: dict[int, Device] = {}
+
+
+def open_device(index: int = 0) -> Device:
+    """Return the device of that number, the same object each time.
+
+    Raises
+    ------
+    BackendError
+        If this machine cannot offer it, with what to do.
+    """
+    if index not in _open:
+        cupy = import_cupy()
+        check_device(cupy, index)
+        _open[index] = Device(cupy, index)
+    _open[index].use()
+    return _open[index]
+
+
+class Device:
+    """Arrays on a device and launches on a stream of its own, which can be captured.
+
+    Attributes
+    ----------
+    lane : int
+        Which of the parallel streams is current; 0 except within `side_by_side`.
+    """
+
+    def __init__(self, cupy: Any, index: int) -> None:
+        self.cupy, self.index = cupy, index
+        self.lane = 0
+        self._lanes = [cupy.cuda.Stream(non_blocking=True)]
+        self._kernels: dict[tuple[str, Any], Any] = {}
+        self._modules: dict[Any, Any] = {}
+        self._held: list[Any] | None = None
+        self._pinned: dict[str, Any] = {}
+        self._library: Any = None
+
+    def use(self) -> None:
+        """Make this device and its stream the current ones of this thread."""
+        self.cupy.cuda.Device(self.index).use()
+        self._lanes[0].use()
+
+    # --- Arrays --------------------------------------------------------------------------------
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return an uninitialised, C-contiguous array."""
+        try:
+            return self.cupy.empty(shape, dtype)
+        except self.cupy.cuda.memory.OutOfMemoryError as error:
+            raise out_of_memory(error) from error
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return an array of zeros."""
+        array = self.empty(shape, dtype)
+        array[...] = 0
+        return array
+
+    def asarray(self, array: Any, dtype: Any = None) -> Any:
+        """Return the values as an array on the device, copied only where needed."""
+        try:
+            return self.cupy.asarray(array, dtype)
+        except self.cupy.cuda.memory.OutOfMemoryError as error:
+            raise out_of_memory(error) from error
+
+    def to_host(self, array: Any) -> np.ndarray:
+        """Return the values as a NumPy array; waits for the device."""
+        return self.cupy.asnumpy(array)
+
+    def upload(self, name: str, values: np.ndarray, out: Any) -> None:
+        """Copy to an array on the device without waiting for it.
+
+        The values pass through the two pinned buffers of that name in turn; the last copy but one
+        of the name is waited for, which leaves the device one to work on.
+        """
+        cuda = self.cupy.cuda
+        turn, buffers, copied = self._pinned.get(name, (0, [None, None], [None, None]))
+        if copied[turn] is not None:
+            copied[turn].synchronize()
+        if buffers[turn] is None or len(buffers[turn]) < values.nbytes:
+            memory = cuda.alloc_pinned_memory(values.nbytes)
+            buffers[turn] = np.frombuffer(memory, np.uint8, values.nbytes)
+        staged = buffers[turn][: values.nbytes].view(values.dtype).reshape(values.shape)
+        np.copyto(staged, values)
+        out.set(staged, stream=self._lanes[0])
+        copied[turn] = copied[turn] or cuda.Event(disable_timing=True)
+        copied[turn].record(self._lanes[0])
+        self._pinned[name] = (1 - turn, buffers, copied)
+
+    def forget_uploads(self) -> None:
+        """Let go of the pinned buffers, after all copies."""
+        self.synchronize()
+        self._pinned.clear()
+
+    def free_memory(self) -> int:
+        """Return how many bytes may still be allocated: the device's and the pool's own."""
+        free, _ = self.cupy.cuda.runtime.memGetInfo()
+        return free + self.cupy.get_default_memory_pool().free_bytes()
+
+    def synchronize(self) -> None:
+        """Wait for everything launched so far."""
+        self._lanes[0].synchronize()
+
+    # --- Launches ------------------------------------------------------------------------------
+
+    def launch(
+        self,
+        kernel: str,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        arguments: Sequence[Any],
+        dtype: Any,
+    ) -> None:
+        """Launch a kernel of kernels.cu, compiled for that dtype.
+
+        Arguments are arrays or None (pointers), int (long long) and float (double). Nothing checks
+        them here: they must be those of the kernel.
+        """
+        function = self._kernels.get((kernel, dtype))
+        if function is None:
+            function = self._kernels[kernel, dtype] = self._load(kernel, np.dtype(dtype))
+        self.hold(arguments)
+        function(grid, block, tuple(arguments))
+
+    def hold(self, arguments: Sequence[Any]) -> None:
+        """Keep the arrays among these, where a graph is being captured: it does not itself."""
+        if self._held is not None:
+            self._held.extend(part for part in arguments if hasattr(part, "data"))
+
+    def _load(self, kernel: str, dtype: np.dtype) -> Any:
+        if dtype not in self._modules:
+            real = {np.dtype("float32"): "float", np.dtype("float64"): "double"}[dtype]
+            try:
+                module = self.cupy.RawModule(code=SOURCE.read_text(), options=(f"-DREAL={real}",))
+                module.compile()
+            except Exception as error:  # CompileException, or NVRTC's own
+                raise BackendError(
+                    f"CUDA cannot compile minivae's kernels for device {self.index} "
+                    f"({one_line(error)}): reinstall CuPy, see minivae info"
+                ) from error
+            self._modules[dtype] = module
+        return self._modules[dtype].get_function(kernel)
+
+    def stream(self) -> int:
+        """Return the current stream's handle, for libraries called beside CuPy."""
+        return self._lanes[self.lane].ptr
+
+    def cublaslt(self) -> Any:
+        """Return the cuBLASLt library's products on this device, loaded once."""
+        if self._library is None:
+            from minivae.cuda.cublaslt import CublasLt
+
+            self._library = CublasLt(self)
+        return self._library
+
+    def side_by_side(self, functions: Sequence[Callable[[], None]]) -> None:
+        """Call each function with its launches on a stream of its own, all after what was before.
+
+        What is launched later waits for all of them. The functions must not write to one array.
+        """
+        while len(self._lanes) <= len(functions):
+            self._lanes.append(self.cupy.cuda.Stream(non_blocking=True))
+        main, event = self._lanes[0], self.cupy.cuda.Event
+        before = event(disable_timing=True)
+        before.record(main)
+        for lane, function in enumerate(functions, 1):
+            stream = self._lanes[lane]
+            stream.wait_event(before)
+            self.lane = lane
+            stream.use()  # not `with`: that would go back to CuPy's default stream
+            try:
+                function()
+            finally:
+                self.lane = 0
+                main.use()
+                after = event(disable_timing=True)
+                after.record(stream)
+                main.wait_event(after)
+
+    def capture(self, function: Callable[[], None]) -> Graph:
+        """Return what the function launches as a graph, without running it."""
+        stream = self._lanes[0]
+        held = self._held = []
+        stream.begin_capture()
+        try:
+            function()
+        except BaseException:
+            with suppress(Exception):
+                stream.end_capture()  # leaves the capturing state; what it has is of no use
+            raise
+        finally:
+            self._held = None
+        return Graph(stream.end_capture(), stream, held)
+
+
+class Graph:
+    """Captured launches, with the arrays that they use: a CUDA graph does not keep those alive."""
+
+    def __init__(self, graph: Any, stream: Any, held: list[Any]) -> None:
+        self._graph, self._stream, self._held = graph, stream, held
+
+    def launch(self) -> None:
+        """Launch all of it again, in the same order, with the same arguments."""
+        self._graph.launch(self._stream)

@@ -1,0 +1,237 @@
+"""The twins of formulas.py on the device: same names, same signatures, each one launch.
+
+The arithmetic is in kernels.cu, what is right about it is said in formulas.py. Arrays are float32
+or float64, all of one type, and matrices may be views whose rows lie apart: what is passed on is
+the pointer and the elements from row to row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minivae import formulas
+from minivae.cuda.products import Products
+from minivae.cuda.strides import row_stride
+
+Array = Any
+THREADS = 256  # as in kernels.cu
+SUM_BLOCKS = 512  # a sum's value must not depend on the device, so neither may its blocks
+
+
+class CudaFormulas:
+    """The functions of formulas.py, launched on a device.
+
+    Parameters
+    ----------
+    device : Device
+        Allocates and launches.
+    precision : str
+        "float32", or "tf32" for products on tensor cores.
+    """
+
+    def __init__(self, device: Any, precision: str = "float32") -> None:
+        self.device = device
+        self.products = Products(device, precision)
+        self._partials = device.zeros((SUM_BLOCKS,), np.float64)
+        self._arrived = device.zeros((1,), np.uint32)
+
+    def matmul(self, a: Array, b: Array, out: Array) -> Array:
+        """Overwrite `out` with the matrix product a b; either may be a transposed view."""
+        return self.products(a, b, out)
+
+    # --- Linear ------------------------------------------------------------------------------
+
+    def linear(self, x: Array, weight: Array, bias: Array, y: Array) -> Array:
+        """Overwrite y with x W^T + b."""
+        return self.products(x, weight.T, y, bias)
+
+    def linear_backward_input(self, dy: Array, weight: Array, dx: Array) -> Array:
+        """Overwrite dx with dy W."""
+        return self.products(dy, weight, dx)
+
+    def linear_backward_params(self, x: Array, dy: Array, dweight: Array, dbias: Array) -> None:
+        """Overwrite dweight with dy^T x and dbias with the sums of dy's columns."""
+        self.products(dy.T, x, dweight)
+        rows, columns = dy.shape
+        self.device.launch(
+            "column_sums",
+            (-(-columns // 32),),
+            (32, 32),
+            (rows, columns, dy, row_stride(dy), dbias),
+            dy.dtype,
+        )
+
+    # --- Activations -------------------------------------------------------------------------
+
+    def relu(self, x: Array, y: Array) -> Array:
+        """Overwrite y with max(x, 0)."""
+        return self._elementwise("relu", x, y)
+
+    def relu_backward(self, y: Array, dy: Array, dx: Array) -> Array:
+        """Overwrite dx with dy where y > 0, else 0."""
+        return self._elementwise("relu_backward", y, dy, dx)
+
+    def sigmoid(self, x: Array, y: Array) -> Array:
+        """Overwrite y with 1 / (1 + exp(-x))."""
+        return self._elementwise("sigmoid", x, y)
+
+    def sigmoid_backward(self, y: Array, dy: Array, dx: Array) -> Array:
+        """Overwrite dx with dy y (1 - y)."""
+        return self._elementwise("sigmoid_backward", y, dy, dx)
+
+    def tanh(self, x: Array, y: Array) -> Array:
+        """Overwrite y with tanh(x)."""
+        return self._elementwise("tanh_forward", x, y)
+
+    def tanh_backward(self, y: Array, dy: Array, dx: Array) -> Array:
+        """Overwrite dx with dy (1 - y^2)."""
+        return self._elementwise("tanh_backward", y, dy, dx)
+
+    # --- Reparameterization ------------------------------------------------------------------
+
+    def reparameterize(self, mu: Array, logvar: Array, eps: Array, noise: Array, z: Array) -> Array:
+        """Overwrite noise with exp(logvar/2) eps and z with mu + noise."""
+        return self._elementwise("reparameterize", mu, logvar, eps, noise, z)
+
+    def reparameterize_backward(
+        self, dz: Array, noise: Array, work: Array, dmu: Array, dlogvar: Array
+    ) -> None:
+        """Add dz to dmu and dz noise / 2 to dlogvar; `work` is not needed."""
+        self._elementwise("reparameterize_backward", dz, noise, dmu, dlogvar)
+
+    # --- The two terms of the loss -----------------------------------------------------------
+
+    def bernoulli_nll(
+        self, logits: Array, x: Array, scale: float, work: Array, dlogits: Array
+    ) -> Array:
+        """Return the likelihood's value, a float64 on the device; overwrite dlogits."""
+        rows, columns = logits.shape
+        value = self.device.empty((), np.float64)
+        self.device.launch(
+            "bernoulli_nll",
+            (sum_blocks(rows * columns),),
+            (THREADS,),
+            (
+                *(rows, columns, logits, row_stride(logits), x, row_stride(x), float(scale)),
+                *(dlogits, row_stride(dlogits), self._partials, self._arrived, value),
+            ),
+            one_type(logits, x, dlogits),
+        )
+        return value
+
+    def gaussian_kl(
+        self,
+        mu: Array,
+        logvar: Array,
+        beta: float,
+        scale: float,
+        work: Array,
+        dmu: Array,
+        dlogvar: Array,
+    ) -> Array:
+        """Return the KL, a float64 on the device; overwrite dmu and dlogvar.
+
+        `beta` may lie on the device, as a float64 array of one element.
+        """
+        rows, columns = mu.shape
+        value = self.device.empty((), np.float64)
+        self.device.launch(
+            "gaussian_kl",
+            (sum_blocks(rows * columns),),
+            (THREADS,),
+            (
+                *(rows, columns, mu, row_stride(mu), logvar, row_stride(logvar)),
+                *((float(beta), None) if np.isscalar(beta) else (0.0, beta)),
+                *(float(scale), dmu, row_stride(dmu), dlogvar, row_stride(dlogvar)),
+                *(self._partials, self._arrived, value),
+            ),
+            one_type(mu, logvar, dmu, dlogvar),
+        )
+        return value
+
+    def bernoulli_log_likelihood(self, logits: Array, x: Array, work: Array, out: Array) -> Array:
+        """Overwrite out (B,) with log p(x|logits) of each image, in nats."""
+        rows, columns = logits.shape
+        self.device.launch(
+            "bernoulli_log_likelihood",
+            (rows,),
+            (THREADS,),
+            (columns, logits, row_stride(logits), x, row_stride(x), out),
+            one_type(logits, x, out),
+        )
+        return out
+
+    def gaussian_kl_each(self, mu: Array, logvar: Array, out: Array) -> Array:
+        """Overwrite out with the KL of every image and latent dimension, in nats."""
+        return self._elementwise("gaussian_kl_each", mu, logvar, out)
+
+    # --- Adam --------------------------------------------------------------------------------
+
+    def adam(
+        self,
+        theta: Array,
+        grad: Array,
+        m: Array,
+        v: Array,
+        beta1: float,
+        beta2: float,
+        rate: float,
+        floor: float,
+        work: Array,
+    ) -> None:
+        """One update of theta, m and v in place; `work` is not needed."""
+        self._adam(theta, grad, m, v, beta1, beta2, float(rate), float(floor), None)
+
+    def adam_on_device(
+        self,
+        theta: Array,
+        grad: Array,
+        m: Array,
+        v: Array,
+        beta1: float,
+        beta2: float,
+        constants: Array,
+    ) -> None:
+        """As `adam`, with rate and floor read on the device: constants (2,), float64."""
+        self._adam(theta, grad, m, v, beta1, beta2, 0.0, 0.0, constants)
+
+    adam_constants = staticmethod(formulas.adam_constants)
+
+    def _adam(self, theta: Array, grad: Array, m: Array, v: Array, *constants: Any) -> None:
+        self.device.launch(
+            "adam",
+            (-(-theta.size // THREADS),),
+            (THREADS,),
+            (theta.size, theta, grad, m, v, *constants),
+            one_type(theta, grad, m, v),
+        )
+
+    def _elementwise(self, kernel: str, *arrays: Array) -> Array:
+        """Launch a kernel with one thread per element; return the last array."""
+        first = arrays[0]
+        columns = first.shape[-1] if first.ndim else 1
+        rows = first.size // columns if columns else 0
+        self.device.launch(
+            kernel,
+            (-(-first.size // THREADS),),
+            (THREADS,),
+            (rows, columns, *(part for array in arrays for part in (array, row_stride(array)))),
+            one_type(*arrays),
+        )
+        return arrays[-1]
+
+
+def sum_blocks(elements: int) -> int:
+    """Return how many blocks sum that many elements: about four a thread, 512 blocks at most."""
+    return max(1, min(SUM_BLOCKS, -(-elements // (4 * THREADS))))
+
+
+def one_type(*arrays: Array) -> Any:
+    """Return the arrays' type; a kernel would read another type as garbage."""
+    dtype = arrays[0].dtype
+    for array in arrays:
+        if array.dtype != dtype:
+            raise TypeError(f"arrays of {dtype} and {array.dtype} in one formula")
+    return dtype

@@ -1,0 +1,141 @@
+// A CUDA grid on one CPU thread, enough to run kernels.cu unchanged: its qualifiers, its built-in
+// variables, a barrier. It shows wrong arithmetic and wrong indices, not the device's own limits.
+//
+// The threads of a block are fibers that take turns at each barrier; blocks run one after another.
+// `turn` changes who goes first, so that a result that depends on the order can be seen to.
+#pragma once
+#include <math.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+
+#include <utility>
+
+#define __global__
+#define __device__
+#define __shared__ static
+#define __align__(n) __attribute__((aligned(n)))
+#define __launch_bounds__(n)
+
+struct dim3 {
+    unsigned x, y, z;
+};
+static dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace host {
+enum { LIMIT = 1024, STACK = 1 << 16 };
+enum State { READY, DONE };
+static jmp_buf scheduler, fibers[LIMIT];
+static bool born[LIMIT];
+static State states[LIMIT];
+static unsigned running;
+static void (*body)(void *);
+static void *body_arguments;
+
+static void leave() {
+    if (!_setjmp(fibers[running])) _longjmp(scheduler, 1);
+}
+
+static void live() {  // a fiber serves the same thread of every block, one after another
+    for (;;) {
+        body(body_arguments);
+        states[running] = DONE;
+        leave();
+    }
+}
+
+static void enter(unsigned t) {
+    running = t;
+    threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
+    if (_setjmp(scheduler)) return;
+    if (born[t]) _longjmp(fibers[t], 1);
+    born[t] = true;
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = malloc(STACK);
+    context.uc_stack.ss_size = STACK;
+    makecontext(&context, live, 0);
+    setcontext(&context);
+}
+
+static const char *run_block(unsigned threads, unsigned turn) {
+    for (unsigned t = 0; t < threads; t++) states[t] = READY;
+    for (;;) {
+        unsigned done = 0;
+        for (unsigned i = 0; i < threads; i++) {
+            unsigned t = turn == 0 ? i : turn == 1 ? threads - 1 - i : (i * 37 + turn) % threads;
+            enter(t);
+            done += states[t] == DONE;
+        }
+        if (done == threads) return nullptr;
+        if (done) {
+            for (unsigned t = 0; t < threads; t++) born[t] = false;
+            return "some threads of a block ended while others wait at a barrier";
+        }
+    }
+}
+
+static const char *run_grid(const unsigned *dims, unsigned turn, void (*f)(void *), void *args) {
+    body = f, body_arguments = args;
+    gridDim = {dims[0], dims[1], dims[2]};
+    blockDim = {dims[3], dims[4], dims[5]};
+    unsigned threads = dims[3] * dims[4] * dims[5], blocks = dims[0] * dims[1] * dims[2];
+    if (threads == 0 || threads > LIMIT || blocks == 0) return "no such grid";
+    for (unsigned i = 0; i < blocks; i++) {
+        unsigned b = turn == 1 ? blocks - 1 - i : i;
+        blockIdx = {b % dims[0], b / dims[0] % dims[1], b / dims[0] / dims[1]};
+        if (const char *error = run_block(threads, turn)) return error;
+    }
+    return nullptr;
+}
+
+// A kernel's arguments come as in cuLaunchKernel: an array of pointers to them.
+template <class... A, size_t... I>
+void call(void (*kernel)(A...), void **args, std::index_sequence<I...>) {
+    kernel(*(A *)args[I]...);
+}
+template <class... A>
+struct Launch {
+    void (*kernel)(A...);
+    void **args;
+    static void go(void *self) {
+        Launch *l = (Launch *)self;
+        call(l->kernel, l->args, std::index_sequence_for<A...>{});
+    }
+};
+template <class... A>
+const char *launch(const unsigned *dims, unsigned turn, void (*kernel)(A...), void **args) {
+    Launch<A...> l{kernel, args};
+    return run_grid(dims, turn, Launch<A...>::go, &l);
+}
+
+// What a kernel takes, one letter an argument: f, d, i, u, v for pointers by what they point to,
+// D and I for double and long long.
+inline char letter(double) { return 'D'; }
+inline char letter(long long) { return 'I'; }
+inline char letter(const float *) { return 'f'; }
+inline char letter(const double *) { return 'd'; }
+inline char letter(const long long *) { return 'i'; }
+inline char letter(const unsigned *) { return 'u'; }
+inline char letter(const void *) { return 'v'; }
+template <class... A>
+const char *takes(void (*)(A...)) {
+    static const char letters[] = {letter(A{})..., 0};
+    return letters;
+}
+}  // namespace host
+
+static inline void __syncthreads() { host::leave(); }
+static inline void __threadfence() {}
+static inline unsigned atomicAdd(unsigned *at, unsigned more) {
+    unsigned old = *at;
+    *at += more;
+    return old;
+}
+
+#define EXPORT(name)                                                                         \
+    extern "C" const char *launch_##name(const unsigned *dims, unsigned turn, void **args) { \
+        return host::launch(dims, turn, name, args);                                         \
+    }                                                                                        \
+    extern "C" const char *takes_##name() { return host::takes(name); }

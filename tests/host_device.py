@@ -1,0 +1,235 @@
+"""A device in host memory: kernels.cu compiled by g++, on real CuPy arrays where CuPy is installed.
+
+It stands in for minivae.cuda.device.Device in tests; what it cannot show (races, alignment, the
+limits of a launch) needs a GPU.
+"""
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minivae.cuda.device import SOURCE, Device
+
+try:
+    import cupy
+except Exception:  # not installed, or broken: NumPy's arrays do
+    cupy = None
+
+HERE = Path(__file__).parent / "cuda_host"
+TEXT = SOURCE.read_text()
+KERNELS = re.findall(r"^extern .C. __global__ void (\w+)\(", TEXT, re.MULTILINE)
+KERNELS += re.findall(r"^(?:FORWARD|BACKWARD)\((\w+),", TEXT, re.MULTILINE)
+KERNELS += [f"product_{side}" for side in re.findall(r"^PRODUCT\((\d)\)", TEXT, re.MULTILINE)]
+LIBRARIES = {}
+POINTED = {"float32": "f", "float64": "d", "int64": "i", "uint32": "u"}
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="g++ is not installed: the kernels cannot be tried on a CPU"
+)
+
+
+def build(real: str) -> ctypes.CDLL:
+    """Compile the kernels with REAL as "float" or "double", once for each version of the text."""
+    text = f'#define REAL {real}\n#include "{HERE / "cuda_host.h"}"\n#include "{SOURCE}"\n'
+    text += "".join(f"EXPORT({kernel})\n" for kernel in KERNELS)
+    content = text.encode() + SOURCE.read_bytes() + (HERE / "cuda_host.h").read_bytes()
+    name = f"minivae-kernels-{os.getuid()}-{hashlib.sha256(content).hexdigest()[:16]}.so"
+    library = Path(tempfile.gettempdir()) / name
+    if not library.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            source, built = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
+            source.write_text(text)
+            command = ["g++", "-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared"]
+            command += [
+                "-U_FORTIFY_SOURCE",
+                "-Wall",
+                "-Wno-unknown-pragmas",
+                "-Werror",
+                str(source),
+                "-o",
+                str(built),
+            ]
+            subprocess.run(command, check=True)
+            os.replace(shutil.copy(built, f"{library}.{os.getpid()}"), library)
+    return ctypes.CDLL(str(library))
+
+
+def view(array):
+    """Return the same memory as a NumPy array."""
+    if isinstance(array, (np.ndarray, np.generic, float)):
+        return np.asarray(array)
+    low = array.data.ptr
+    size = (
+        sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True))
+        + array.itemsize
+    )
+    raw = (ctypes.c_char * size).from_address(low)
+    return np.ndarray(array.shape, array.dtype, raw, 0, array.strides)
+
+
+def allocate(size):
+    """Give CuPy memory of the host, all bits set: float NaN until something is written."""
+    buffer = np.full(max(size, 1), 255, np.uint8)
+    memory = cupy.cuda.UnownedMemory(buffer.ctypes.data, size, buffer, 0)
+    return cupy.cuda.MemoryPointer(memory, 0)
+
+
+if cupy is not None:
+
+    class HostArray(cupy.ndarray):
+        """A CuPy array in host memory; what CuPy would launch a kernel for is done by NumPy."""
+
+        def __setitem__(self, key, value):
+            view(self)[key] = view(value) if isinstance(value, cupy.ndarray) else value
+
+        def sum(self, axis=None):
+            return HostDevice.current.asarray(view(self).sum(axis=axis))
+
+        def max(self):
+            return view(self).max()
+
+        def min(self):
+            return view(self).min()
+
+        def __mul__(self, other):
+            other = view(other) if isinstance(other, cupy.ndarray) else other
+            return HostDevice.current.asarray(view(self) * other)
+
+        def __add__(self, other):
+            other = view(other) if isinstance(other, cupy.ndarray) else other
+            return HostDevice.current.asarray(view(self) + other)
+
+        __rmul__, __radd__ = __mul__, __add__
+
+
+class HostDevice(Device):
+    """What Device offers, in host memory; a captured graph is the list of its launches.
+
+    Attributes
+    ----------
+    turn : int
+        Who goes first among the threads of a block: 0 the first, 1 the last, else mixed.
+    launches : list of str
+        The kernels launched so far.
+    """
+
+    current = None
+
+    def __init__(self, arrays="cupy" if cupy is not None else "numpy", free=1 << 40):
+        self.arrays, self.free = arrays, free
+        self.index = self.lane = self.turn = 0
+        self.launches, self.downloads = [], 0
+        self._held = self._recording = None
+        HostDevice.current = self
+        if arrays == "cupy":
+            cupy.cuda.set_allocator(allocate)
+
+    def use(self):
+        pass
+
+    def empty(self, shape, dtype):
+        if self.arrays == "cupy":
+            return HostArray(shape, np.dtype(dtype))
+        array = np.empty(shape, dtype)
+        array.reshape(-1).view(np.uint8)[...] = 255
+        return array
+
+    def asarray(self, array, dtype=None):
+        if self.arrays == "numpy" or isinstance(array, cupy.ndarray):
+            return array if dtype is None else np.asarray(array, dtype)
+        array = np.asarray(array, dtype)
+        out = self.empty(array.shape, array.dtype)
+        view(out)[...] = array
+        return out
+
+    def to_host(self, array):
+        self.downloads += 1
+        return view(array).copy()
+
+    def upload(self, name, values, out):
+        assert values.dtype == out.dtype and values.shape == out.shape
+        assert out.flags.c_contiguous and self._recording is None
+        view(out)[...] = values
+
+    def forget_uploads(self):
+        pass
+
+    def synchronize(self):
+        pass
+
+    def free_memory(self):
+        return self.free
+
+    def side_by_side(self, functions):
+        for lane, function in reversed(list(enumerate(functions, 1))):  # their order is not given
+            self.lane = lane
+            function()
+        self.lane = 0
+
+    def capture(self, function):
+        held = self._held = []
+        recording = self._recording = []
+        function()
+        self._held = self._recording = None
+        return HostGraph(self, recording, held)
+
+    def launch(self, kernel, grid, block, arguments, dtype):
+        self.hold(arguments)
+        launch = (kernel, grid, block, tuple(map(pack, arguments)), np.dtype(dtype))
+        if self._recording is not None:
+            self._recording.append(launch)
+        else:
+            self.run(*launch)
+
+    def run(self, kernel, grid, block, packed, dtype):
+        self.launches.append(kernel)
+        real = {"float32": "float", "float64": "double"}[dtype.name]
+        if real not in LIBRARIES:
+            LIBRARIES[real] = build(real)
+        library = LIBRARIES[real]
+        takes = getattr(library, f"takes_{kernel}")
+        takes.restype = ctypes.c_char_p
+        wanted, given = takes().decode(), "".join(letter for letter, _ in packed)
+        assert len(wanted) == len(given), f"{kernel} takes {wanted}, was given {given}"
+        for place, (want, got) in enumerate(zip(wanted, given, strict=True)):
+            fits = got == want or (want in "fdiuv" and got == "0") or (want == "v" and got in "fdv")
+            assert fits, f"{kernel}: argument {place} of {given}, for {wanted}"
+        dims = (ctypes.c_uint * 6)(*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3])
+        pointers = (ctypes.c_void_p * len(packed))(*(ctypes.addressof(v) for _, v in packed))
+        function = getattr(library, f"launch_{kernel}")
+        function.restype = ctypes.c_char_p
+        error = function(dims, self.turn, pointers)
+        assert error is None, f"{kernel}: {error.decode()}"
+
+
+class HostGraph:
+    """Recorded launches: pointers and numbers as they were, like a CUDA graph's."""
+
+    def __init__(self, device, recording, held):
+        self.device, self.recording, self.held = device, recording, held
+
+    def launch(self):
+        for launch in self.recording:
+            self.device.run(*launch)
+
+
+def pack(argument):
+    """Return an argument's letter (see cuda_host.h) and the C value; "0" is no pointer."""
+    if argument is None:
+        return "0", ctypes.c_void_p(0)
+    if isinstance(argument, bool):
+        raise TypeError("a bool as a kernel's argument")
+    if isinstance(argument, int):
+        return "I", ctypes.c_longlong(argument)
+    if isinstance(argument, float):
+        return "D", ctypes.c_double(argument)
+    address = argument.ctypes.data if isinstance(argument, np.ndarray) else argument.data.ptr
+    return POINTED.get(argument.dtype.name, "v"), ctypes.c_void_p(address)

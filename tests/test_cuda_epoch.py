@@ -1,0 +1,273 @@
+"""Whole epochs through the CuPy backend in host memory, against the NumPy backend.
+
+The arrays are CuPy's own where CuPy is installed, NumPy's otherwise; the kernels are those of
+kernels.cu, compiled by g++; a captured graph is a list of launches.
+"""
+
+import numpy as np
+import pytest
+from host_device import HostDevice, HostGraph, cupy, needs_compiler, view
+
+import minivae.cuda.epoch
+from minivae.backend import CupyBackend, NumpyBackend
+from minivae.data import Dataset
+from minivae.noise import generator, permutation
+from minivae.optim import Adam
+from minivae.pixels import Source
+from minivae.training import Training
+from minivae.vae import VAE
+
+pytestmark = needs_compiler
+D, N, B = 35, 75, 16  # five batches, the last of 11
+ARRAYS = [
+    pytest.param("cupy", marks=pytest.mark.skipif(cupy is None, reason="CuPy is not installed")),
+    "numpy",
+]
+
+
+def images(dtype="uint8"):
+    pixels = np.random.default_rng(5).integers(0, 256, (N, D), dtype=np.uint8)
+    return pixels if dtype == "uint8" else (pixels / np.float32(255)).astype(dtype)
+
+
+def cupy_backend(arrays="numpy", capture=True, free=1 << 40):
+    notices = []
+    backend = CupyBackend(HostDevice(arrays, free), capture=capture, notice=notices.append)
+    backend.notices = notices
+    return backend
+
+
+def make(backend, rows, binarize="none", dtype="float32", beta=1.0):
+    vae = VAE(D, (24, 9), 3, beta=beta, seed=3, dtype=dtype, backend=backend)
+    adam = Adam(vae.parameters, backend, 1e-3)
+    return vae, adam, backend.steps(vae, adam, Source(rows, binarize), B, 1)
+
+
+def streams(epoch):
+    return (
+        permutation(0, "order", epoch, N),
+        generator(0, "eps", epoch),
+        generator(0, "binarize", epoch),
+    )
+
+
+def run_epochs(steps, epochs=2, first=0, totals=(0.0, 0.0)):
+    sums = []
+    for epoch in range(epochs):
+        steps.begin(*streams(epoch), first, totals)
+        for i in range(first, -(-N // B)):
+            steps.step(i)
+        sums.append(steps.totals())
+        first, totals = 0, (0.0, 0.0)
+    return np.array(sums)
+
+
+def state(vae, adam):
+    return [np.array(view(a)) for a in (vae.theta, vae.grad, adam.m, adam.v)]
+
+
+def same_bits(some, others):
+    return all(a.tobytes() == b.tobytes() for a, b in zip(some, others, strict=True))
+
+
+@pytest.mark.parametrize("arrays", ARRAYS)
+@pytest.mark.parametrize("binarize", ["none", "threshold", "sampled"])
+@pytest.mark.parametrize("rows", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("resident", [True, False])
+def test_epochs_equal_those_of_numpy(monkeypatch, arrays, binarize, rows, resident):
+    if not resident:  # blocks of two steps
+        monkeypatch.setattr(minivae.cuda.epoch, "BLOCK_STEPS", 2)
+    rows = images(rows)
+    vae, adam, steps = make(NumpyBackend(), rows, binarize, "float64")
+    want = run_epochs(steps)
+    steps.close()
+    backend = cupy_backend(arrays, free=1 << 40 if resident else 0)
+    ours, our_adam, steps = make(backend, rows, binarize, "float64")
+    got = run_epochs(steps)
+    assert steps.resident == resident and steps.captured and not backend.notices
+    # float64 throughout: the orders of summation differ, and Adam divides small by small
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+    for a, b in zip(state(ours, our_adam), state(vae, adam), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-11)
+    assert our_adam.steps == adam.steps == 10
+    steps.close()
+
+
+def test_float32_stays_near_numpy():
+    vae, _, steps = make(NumpyBackend(), images())
+    want = run_epochs(steps, 3)
+    steps.close()
+    ours, _, steps = make(cupy_backend(), images())
+    np.testing.assert_allclose(run_epochs(steps, 3), want, rtol=2e-5)  # 15 steps of rounding
+    assert np.abs(view(ours.theta) - vae.theta).max() < 1e-3 / 2  # half of one step of Adam
+
+
+def test_captured_and_launched_steps_give_the_same_bits():
+    results = []
+    for capture in (True, False):
+        vae, adam, steps = make(cupy_backend(capture=capture), images())
+        sums = run_epochs(steps)
+        assert steps.captured == capture
+        results.append([sums, *state(vae, adam)])
+    assert same_bits(*results)
+
+
+def test_an_epoch_reads_nothing_back_and_allocates_nothing():
+    backend = cupy_backend()
+    _, _, steps = make(backend, images())
+    device, counts = backend.device, []
+    empty = device.empty
+    device.empty = lambda *a: counts.append("allocation") or empty(*a)
+    for epoch in range(3):
+        steps.begin(*streams(epoch))
+        device.downloads, before = 0, len(counts)
+        for i in range(5):
+            assert steps.step(i) is None
+        assert device.downloads == 0
+        assert len(counts) - before <= 2  # the last batch's two losses: it is not captured
+        steps.totals()
+
+
+def test_a_captured_step_needs_few_launches():
+    backend = cupy_backend()
+    _, _, steps = make(backend, images())
+    steps.begin(*streams(0))
+    steps.step(0)
+    launches = backend.device.launches
+    launches.clear()
+    steps.step(1)
+    # 6 layers: product, gradient's product and sums; 5 products back; 4 ReLUs forth and back;
+    # reparameterization twice, two losses, gather, finish, Adam
+    assert len(launches) == 6 * 3 + 5 + 4 * 2 + 2 + 2 + 3
+    assert launches.count("adam") == launches.count("gather") == 1
+
+
+def test_a_graph_keeps_all_that_it_touches():
+    backend = cupy_backend()
+    vae, adam, steps = make(backend, images())
+    plain, plain_adam, plain_steps = make(cupy_backend(capture=False), images())
+    steps.begin(*streams(0))
+    plain_steps.begin(*streams(0))
+    graph = steps._graph
+    held = {a.ctypes.data for a in graph.held}
+    for kernel, _, _, packed, _ in graph.recording:
+        for letter, value in packed:
+            assert letter in "ID0" or value.value in held, kernel
+    for i in range(5):
+        if i == 2:  # a larger batch: layers and model get larger buffers
+            for model in (vae, plain):
+                model.encode(np.zeros((N, D), np.float32))
+                model.step(np.zeros((N, D), np.float32), np.zeros((N, 3), np.float32))
+        steps.step(i)
+        plain_steps.step(i)
+    assert steps.totals() == plain_steps.totals()
+    assert same_bits(state(vae, adam), state(plain, plain_adam))
+
+
+@pytest.mark.parametrize("first", [1, 3, 4])
+@pytest.mark.parametrize("binarize", ["none", "sampled"])
+def test_an_epoch_goes_on_where_it_stopped(monkeypatch, first, binarize):
+    monkeypatch.setattr(minivae.cuda.epoch, "BLOCK_STEPS", 2)
+    vae, adam, steps = make(cupy_backend(), images(), binarize)
+    sums = run_epochs(steps)
+
+    again, again_adam, steps = make(cupy_backend(), images(), binarize)
+    steps.begin(*streams(0))
+    for i in range(first):
+        steps.step(i)
+    totals = steps.totals()
+    steps.close()
+    rest = again.backend.steps(again, again_adam, Source(images(), binarize), B, 1)
+    resumed = run_epochs(rest, first=first, totals=totals)
+    assert same_bits([sums, *state(vae, adam)], [resumed, *state(again, again_adam)])
+
+
+def test_rate_and_beta_may_change_between_steps():
+    results = []
+    for backend in (NumpyBackend(), cupy_backend(), cupy_backend(capture=False)):
+        vae, adam, steps = make(backend, images(), dtype="float64")
+        steps.begin(*streams(0))
+        for i in range(5):
+            vae.beta, adam.lr = i / 4, 1e-3 * (i + 1)
+            steps.step(i)
+        results.append([np.array(steps.totals()), *state(vae, adam)])
+        assert vae.beta == 1.0 and type(vae.beta) is float
+        steps.close()
+    assert same_bits(results[1], results[2])
+    for a, b in zip(results[0], results[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("fault", ["raises", "forgets the step", "skips a launch"])
+def test_a_graph_that_fails_is_not_used(monkeypatch, fault):
+    plain, plain_adam, steps = make(cupy_backend(capture=False), images())
+    want = run_epochs(steps)
+
+    class Faulty(HostGraph):
+        def launch(self):
+            if fault == "raises":
+                raise RuntimeError("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
+            before = view(steps._state).copy()
+            for launch in self.recording:
+                if not (fault == "skips a launch" and launch[0] == "column_sums"):
+                    self.device.run(*launch)
+            if fault == "forgets the step":
+                view(steps._state)[0] = before[0]
+
+    monkeypatch.setattr("host_device.HostGraph", Faulty)
+    backend = cupy_backend()
+    vae, adam, steps = make(backend, images())
+    got = run_epochs(steps)
+    assert not steps.captured and len(backend.notices) == 1 and "\n" not in backend.notices[0]
+    assert ("STREAM_CAPTURE" if fault == "raises" else "other numbers") in backend.notices[0]
+    assert same_bits([want, *state(plain, plain_adam)], [got, *state(vae, adam)])
+
+
+def test_a_batch_larger_than_the_data_is_the_whole_data():
+    _, _, steps = make(cupy_backend(), images()[:B])
+    steps.begin(np.arange(B), generator(0, "eps", 0), generator(0, "binarize", 0))
+    steps.step(0)
+    assert np.isfinite(steps.totals()).all() and steps.captured
+
+
+@pytest.mark.parametrize("arrays", ARRAYS)
+def test_the_training_loop_runs_on_it(arrays):
+    data = Dataset("made up", images(), images()[:30], None, None, (5, 7))
+    records = []
+    for backend in (NumpyBackend(), cupy_backend(arrays)):
+        vae = VAE(D, (24, 9), 3, seed=3, dtype="float64", backend=backend)
+        training = Training(vae, data, batch_size=B)
+        records.append([record[1:7] for record in training.run(2, threads=1)])
+    np.testing.assert_allclose(records[1], records[0], rtol=1e-11)
+
+
+@pytest.mark.parametrize("arrays", ARRAYS)
+def test_what_a_model_can_do_is_the_same(arrays):
+    models = [VAE(D, (24, 9), 3, seed=3, dtype="float64", backend=b)
+              for b in (NumpyBackend(), cupy_backend(arrays))]  # fmt: skip
+    x = images("float64")
+    for ask in ("reconstruct", "log_likelihood"):
+        want, got = (getattr(m, ask)(x, *((5,) if ask == "log_likelihood" else ())) for m in models)
+        assert isinstance(got, np.ndarray)
+        np.testing.assert_allclose(got, want, rtol=1e-11)
+    np.testing.assert_allclose(models[1].sample(5), models[0].sample(5), rtol=1e-11)
+    eps = np.random.default_rng(0).normal(size=(N, 3))
+    want, got = (m.step(x, eps) for m in models)
+    np.testing.assert_allclose([float(view(t)) for t in got], want)
+    np.testing.assert_allclose(view(models[1].grad), models[0].grad, atol=1e-12)
+
+
+def test_sums_of_blocks_cover_a_product():
+    from minivae.cuda.products import WANTED_BLOCKS, plan
+
+    for shape in [(128, 256, 784), (8192, 256, 784), (256, 784, 8192), (1, 1, 1), (40, 128, 128),
+                  (784, 256, 1), (1, 1, 100_000), (100_000, 1, 1)]:  # fmt: skip
+        for side in (0, 2, 4, 8):
+            cut = plan(*shape, side)
+            m, n, k = shape
+            assert (cut.splits - 1) * cut.chunk < k <= cut.splits * cut.chunk
+            assert cut.chunk % (64 // cut.side) == 0
+            assert cut.tiles * (16 * cut.side) ** 2 >= m * n and max(cut.grid[1:]) < 65536
+            assert cut.splits == 1 or cut.tiles * cut.splits <= 2 * WANTED_BLOCKS
+            assert cut.splits == 1 or cut.tiles <= WANTED_BLOCKS
+    assert plan(128, 256, 784).splits > 1

@@ -1,0 +1,325 @@
+"""Every CUDA kernel against its twin in formulas.py, compiled for the CPU by g++.
+
+The twins run on the kernel's own numbers in float64. A tolerance is given in units of rounding,
+`eps` of the kernel's type, of the largest number that takes part.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+from host_device import HostDevice, needs_compiler, view
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivae import formulas
+from minivae.cuda.formulas import CudaFormulas
+
+pytestmark = needs_compiler
+EDGES = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65]
+SIZES = st.sampled_from(EDGES)
+WIDE = st.sampled_from([1, 2, 7, 31, 33, 127, 128, 129, 255, 256, 257, 784])
+TYPES = st.sampled_from(["float32", "float64"])
+few = settings(max_examples=12, deadline=None)
+
+
+@pytest.fixture(scope="module")
+def f():
+    return CudaFormulas(HostDevice())
+
+
+class Frame:
+    """Makes arrays as views into larger ones, whose other numbers must stay as they are."""
+
+    def __init__(self, f, dtype, seed, gap):
+        self.device, self.dtype, self.gap = f.device, np.dtype(dtype), gap
+        self.rng = np.random.default_rng(seed)
+        self.wholes = []
+
+    def array(self, values, rows=None, columns=None):
+        values = np.asarray(values, self.dtype)
+        shape = values.shape
+        if values.ndim == 1:
+            whole = self.device.empty((len(values) + 2 * self.gap,), self.dtype)
+            inside = slice(self.gap, self.gap + len(values))
+        else:
+            whole = self.device.empty((shape[0] + 2, shape[1] + 2 * self.gap), self.dtype)
+            inside = (slice(1, 1 + shape[0]), slice(self.gap, self.gap + shape[1]))
+        view(whole)[...] = -777
+        self.wholes.append((whole, inside))
+        part = whole[inside]
+        view(part)[...] = values
+        return part
+
+    def normal(self, *shape, scale=1.0):
+        return self.array(self.rng.normal(size=shape) * scale)
+
+    def empty(self, *shape):
+        return self.array(np.full(shape, np.nan))
+
+    def check(self):
+        for whole, inside in self.wholes:
+            rest = view(whole).copy()
+            rest[inside] = -777
+            assert (rest == -777).all(), "something was written beside an array"
+
+
+def wide(array):
+    return view(array).astype(np.float64)
+
+
+def near(got, want, units, *sizes):
+    """Compare with an error of `units` roundings of the largest of got, want and `sizes`."""
+    got = np.asarray(view(got) if hasattr(got, "data") and not np.isscalar(got) else got)
+    largest = max(1e-30, *(np.abs(np.asarray(s)).max() for s in (want, *sizes)))
+    eps = np.finfo(got.dtype if got.dtype == np.float32 else np.float64).eps
+    assert np.abs(got - want).max() <= units * eps * largest
+
+
+def both_ways(f, run):
+    """Run with the threads in three orders; the results must be the same to the bit."""
+    results = []
+    for f.device.turn in (2, 1, 0):
+        results.append([np.asarray(view(a)).copy() for a in run()])
+    for other in results[:-1]:
+        for a, b in zip(results[-1], other, strict=True):
+            assert a.tobytes() == b.tobytes(), "the result depends on the order of threads"
+
+
+def test_twins_have_the_names_and_signatures_of_the_formulas(f):
+    names = [
+        name
+        for name, function in vars(formulas).items()
+        if inspect.isfunction(function) and not name.startswith("_")
+    ]
+    assert len(names) >= 17
+    for name in names:
+        ours, theirs = getattr(f, name), getattr(formulas, name)
+        signature = inspect.signature(ours)
+        assert list(signature.parameters) == list(inspect.signature(theirs).parameters), name
+
+
+@few
+@given(SIZES, SIZES, WIDE, st.sampled_from([0, 2, 4, 8]), st.booleans(), st.booleans(), TYPES)
+def test_products(f, m, n, k, side, a_across, b_across, dtype):
+    frame = Frame(f, dtype, m * n + k, 3)
+    a = frame.normal(k, m).T if a_across else frame.normal(m, k)
+    b = frame.normal(n, k).T if b_across else frame.normal(k, n)
+    out = frame.empty(m, n)
+    f.products.side = side
+    try:
+        both_ways(f, lambda: [f.matmul(a, b, out)])
+    finally:
+        f.products.side = 0
+    bound = (k + 2) * np.abs(wide(a)) @ np.abs(wide(b))  # the error of any order of summing
+    assert (np.abs(wide(out) - wide(a) @ wide(b)) <= np.finfo(dtype).eps * bound).all()
+    frame.check()
+
+
+@few
+@given(SIZES, WIDE, SIZES, TYPES)
+def test_linear(f, B, inputs, outputs, dtype):
+    frame = Frame(f, dtype, B, 1)
+    x, W, b = frame.normal(B, inputs), frame.normal(outputs, inputs), frame.normal(outputs)
+    y, dy = frame.empty(B, outputs), frame.normal(B, outputs)
+    dx, dW, db = frame.empty(B, inputs), frame.empty(outputs, inputs), frame.empty(outputs)
+
+    def run():
+        f.linear(x, W, b, y)
+        f.linear_backward_input(dy, W, dx)
+        f.linear_backward_params(x, dy, dW, db)
+        return y, dx, dW, db
+
+    both_ways(f, run)
+    want = [np.empty(a.shape) for a in (y, dx, dW, db)]
+    formulas.linear(*map(wide, (x, W, b)), want[0])
+    formulas.linear_backward_input(wide(dy), wide(W), want[1])
+    formulas.linear_backward_params(wide(x), wide(dy), want[2], want[3])
+    size = np.abs(wide(x)).max() * np.abs(wide(W)).max(), np.abs(wide(dy)).max()
+    for got, expected, depth in zip(run(), want, (inputs, outputs, B, B), strict=True):
+        near(got, expected, 2 * depth + 4, *size)
+    frame.check()
+
+
+ELEMENTWISE = ["relu", "sigmoid", "tanh"]
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@few
+@given(SIZES, WIDE, TYPES)
+def test_activations(f, name, B, H, dtype):
+    frame = Frame(f, dtype, B * H, 2)
+    x, y, dy, dx = (
+        frame.normal(B, H, scale=3), frame.empty(B, H), frame.normal(B, H), frame.empty(B, H)
+    )  # fmt: skip
+
+    def run():
+        getattr(f, name)(x, y)
+        getattr(f, f"{name}_backward")(y, dy, dx)
+        return y, dx
+
+    both_ways(f, run)
+    want_y, want_dx = np.empty((B, H)), np.empty((B, H))
+    getattr(formulas, name)(wide(x), want_y)
+    near(y, want_y, 4)
+    getattr(formulas, f"{name}_backward")(wide(y), wide(dy), want_dx)
+    near(dx, want_dx, 4, wide(dy))
+    frame.check()
+
+
+def test_what_is_not_a_number_stays_so(f):
+    frame = Frame(f, "float32", 0, 0)
+    x = frame.array([[np.nan, np.inf, -np.inf, 1.0]])
+    for name in ELEMENTWISE:
+        out, want = frame.empty(1, 4), np.empty((1, 4))
+        getattr(formulas, name)(wide(x), want)
+        assert (
+            np.array_equal(wide(getattr(f, name)(x, out)), want, equal_nan=True) or name != "relu"
+        )
+        assert np.isnan(wide(out)[0, 0]) and not np.isnan(wide(out)[0, 1:]).any()
+    pixels, dlogits = frame.array([[0.0, 1.0, 0.0, 1.0]]), frame.empty(1, 4)
+    x = frame.array([[np.nan, 1.0, 1.0, 1.0]])
+    assert np.isnan(view(f.bernoulli_nll(x, pixels, 1.0, None, dlogits)))
+    mu, dmu = frame.array([[0.0, 1.0, 0.0, 1.0]]), frame.empty(1, 4)
+    assert np.isnan(view(f.gaussian_kl(mu, x, 1.0, 1.0, None, dmu, dlogits)))
+    assert np.isnan(view(f.gaussian_kl(x, mu, 1.0, 1.0, None, dmu, dlogits)))
+
+
+@few
+@given(SIZES, st.sampled_from([1, 2, 19, 20, 33]), TYPES)
+def test_reparameterization(f, B, Z, dtype):
+    frame = Frame(f, dtype, B * Z, 0)
+    stats = frame.normal(B, 2 * Z)
+    mu, logvar = stats[:, :Z], stats[:, Z:]
+    eps, noise, z = frame.normal(B, Z), frame.empty(B, Z), frame.empty(B, Z)
+    both_ways(f, lambda: [f.reparameterize(mu, logvar, eps, noise, z), noise])
+    want_noise, want = np.empty((B, Z)), np.empty((B, Z))
+    formulas.reparameterize(wide(mu), wide(logvar), wide(eps), want_noise, want)
+    near(z, want, 8, want_noise)
+    near(noise, want_noise, 8)
+
+    dz, dstats = frame.normal(B, Z), frame.normal(B, 2 * Z)
+    want = wide(dstats)
+    formulas.reparameterize_backward(
+        wide(dz), wide(noise), np.empty((B, Z)), want[:, :Z], want[:, Z:]
+    )
+    f.reparameterize_backward(dz, noise, None, dstats[:, :Z], dstats[:, Z:])
+    near(dstats, want, 4, wide(dz) * wide(noise))
+    frame.check()
+
+
+@few
+@given(SIZES, WIDE, TYPES, st.sampled_from([0.01, 3.0, 1e4]))
+def test_likelihood(f, B, D, dtype, scale):
+    frame = Frame(f, dtype, B * D, 1)
+    logits, dlogits = frame.normal(B, D, scale=scale), frame.empty(B, D)
+    x = frame.array(np.clip(frame.rng.uniform(-0.3, 1.3, (B, D)), 0, 1))
+    values = []
+
+    def run():
+        values.append(f.bernoulli_nll(logits, x, 1 / B, None, dlogits))
+        return values[-1], dlogits
+
+    both_ways(f, run)
+    want, work = np.empty((B, D)), np.empty((B, D))
+    value = formulas.bernoulli_nll(wide(logits), wide(x), 1 / B, work, want)
+    near(dlogits, want, 6, 1 / B)
+    # each of D pixels is computed in the kernel's type and wrong by some eps of its largest part
+    got, pixel = float(view(values[-1])), 1 + np.abs(wide(logits)).max()
+    assert abs(got - value) <= 4 * np.finfo(dtype).eps * D * pixel
+
+    each, want = frame.empty(B), np.empty(B)
+    both_ways(f, lambda: [f.bernoulli_log_likelihood(logits, x, None, each)])
+    formulas.bernoulli_log_likelihood(wide(logits), wide(x), work, want)
+    assert np.abs(wide(each) - want).max() <= 4 * np.finfo(dtype).eps * D * pixel
+    frame.check()
+
+
+@pytest.mark.parametrize("logit", [1e4, -1e4, 88.0, -104.0, 0.0])
+def test_likelihood_far_out(f, logit):
+    frame = Frame(f, "float32", 0, 0)
+    for pixel in (0.0, 0.25, 1.0):
+        logits, x, dlogits = frame.array([[logit]]), frame.array([[pixel]]), frame.empty(1, 1)
+        value = float(view(f.bernoulli_nll(logits, x, 1.0, None, dlogits)))
+        exact = np.logaddexp(0.0, logit) - pixel * logit
+        assert value == pytest.approx(exact, rel=1e-6, abs=1e-38)
+        sigmoid = 0.5 * (1 + np.tanh(logit / 2))
+        assert view(dlogits)[0, 0] == pytest.approx(sigmoid - pixel, rel=1e-6, abs=1e-38)
+
+
+@few
+@given(SIZES, st.sampled_from([1, 2, 20, 33]), TYPES, st.sampled_from([0.0, 0.5, 1.0, 4.0]))
+def test_divergence(f, B, Z, dtype, beta):
+    frame = Frame(f, dtype, B * Z, 0)
+    stats, dstats = frame.normal(B, 2 * Z, scale=2), frame.empty(B, 2 * Z)
+    halves = [a[:, half] for a in (stats, dstats) for half in (slice(0, Z), slice(Z, None))]
+    mu, logvar, dmu, dlogvar = halves
+    on_device = f.device.asarray(np.array([beta]))
+    values = []
+
+    def run(beta=beta):
+        values.append(f.gaussian_kl(mu, logvar, beta, 1 / B, None, dmu, dlogvar))
+        return values[-1], dstats
+
+    both_ways(f, run)
+    by_number = [np.asarray(view(a)).copy() for a in run()]
+    by_array = run(on_device)
+    assert all(a.tobytes() == view(b).tobytes() for a, b in zip(by_number, by_array, strict=True))
+
+    want, work = np.empty((B, 2 * Z)), np.empty((B, Z))
+    value = formulas.gaussian_kl(
+        wide(mu), wide(logvar), beta, 1 / B, work, want[:, :Z], want[:, Z:]
+    )
+    near(dstats, want, 6)
+    largest = (np.exp(wide(logvar)) + wide(mu) ** 2 + np.abs(wide(logvar))).sum() / B
+    assert abs(float(view(values[-1])) - value) <= 4 * np.finfo(dtype).eps * largest
+
+    each, want = frame.empty(B, Z), np.empty((B, Z))
+    f.gaussian_kl_each(mu, logvar, each)
+    formulas.gaussian_kl_each(wide(mu), wide(logvar), want)
+    near(each, want, 6)
+    frame.check()
+
+
+def test_divergence_is_exact_near_the_prior(f):
+    frame = Frame(f, "float32", 0, 0)
+    mu, logvar = frame.array([[0.0]]), frame.array([[1e-3]])
+    value = float(
+        view(f.gaussian_kl(mu, logvar, 1.0, 1.0, None, frame.empty(1, 1), frame.empty(1, 1)))
+    )
+    v = float(view(logvar)[0, 0])
+    assert value == pytest.approx((v**2 / 2 + v**3 / 6) / 2, rel=2e-4)  # 1 rounding of v in v^2/2
+
+
+@few
+@given(st.sampled_from([1, 255, 256, 257, 1000]), TYPES, st.integers(1, 10_000))
+def test_adam(f, size, dtype, step):
+    frame = Frame(f, dtype, size, 1)
+    arrays = [frame.normal(size), frame.normal(size), frame.normal(size), frame.normal(size)]
+    view(arrays[3])[...] = np.abs(view(arrays[3]))
+    want = [wide(a) for a in arrays]
+    rate, floor = f.adam_constants(step, 1e-3, 0.9, 0.999, 1e-8)
+    before = [view(a).copy() for a in arrays]
+    formulas.adam(*want, 0.9, 0.999, rate, floor, np.empty(size))
+    f.adam(*arrays, 0.9, 0.999, rate, floor, None)
+    after = [view(a).copy() for a in arrays]
+    for got, expected in zip(arrays, want, strict=True):
+        near(got, expected, 4, rate * np.abs(expected).max())
+    for array, values in zip(arrays, before, strict=True):
+        view(array)[...] = values
+    f.adam_on_device(*arrays, 0.9, 0.999, f.device.asarray(np.array([rate, floor])))
+    assert all(a.tobytes() == view(b).tobytes() for a, b in zip(after, arrays, strict=True))
+    frame.check()
+
+
+def test_arrays_of_two_types_or_with_gaps_are_refused(f):
+    frame = Frame(f, "float32", 0, 0)
+    a, b = frame.normal(4, 4), f.device.asarray(np.ones((4, 4)))
+    with pytest.raises(TypeError):
+        f.relu(a, b)
+    with pytest.raises(TypeError):
+        f.matmul(a, b, a)
+    with pytest.raises(ValueError, match="gaps"):
+        f.relu(a[:, ::2], a[:, :2])
+    with pytest.raises(ValueError, match="product of"):
+        f.matmul(a[:, :3], a, a)
