@@ -96,7 +96,7 @@ def gather(
         scratch = out
     elif scratch is None:
         scratch = np.empty(out.shape, rows.dtype)
-    # mode="clip": the default, "raise", would gather into a hidden buffer first.
+    # mode="clip": the default, "raise", checks every index, and by NumPy's manual buffers `out`.
     np.take(rows, indices, axis=0, out=scratch, mode="clip")
     return to_pixels(scratch, out, binarize=binarize, uniform=uniform)
 

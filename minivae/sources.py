@@ -99,10 +99,7 @@ def _from_idx(folder: Path) -> Parts:
         for kind, ndim in (("images", 3), ("labels", 1)):
             path = _idx_file(folder, part, kind)
             found.append(read_idx(path, ndim) if path else None)
-    x_train, y_train, x_test, y_test = found
-    if x_train is None:
-        raise DataError(f"folder {shown(folder)} lacks train-images-idx3-ubyte(.gz)")
-    return x_train, y_train, x_test, (y_test if x_test is not None else None)
+    return tuple(found)
 
 
 def _from_npz(path: Path) -> Parts:
@@ -116,6 +113,4 @@ def _from_npz(path: Path) -> Parts:
     if "x_train" not in names:
         return read_npz(path)[names[0]], None, None, None
     found = read_npz(path, keys)
-    if "x_test" not in found:
-        found.pop("y_test", None)
     return tuple(found.get(key) for key in keys)

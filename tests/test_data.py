@@ -261,11 +261,11 @@ def test_a_large_npy_is_mapped(tmp_path, mapped, dtype):
     assert len(data.train) == 36 and data.train.shape == (36, 35) and data.train.dtype == dtype
     assert isinstance(data.train.base.base, np.memmap) or data.train.base.base is not None
     assert sorted([*data.train.rows, *data.test.rows]) == list(range(40))
-    chosen = data.train[np.array([3, 0])]
-    assert np.array_equal(chosen, rows(array)[data.train.rows[[3, 0]]])
+    wanted = np.array([35, 20])  # beyond the first row held out, so not rows 35 and 20 of the file
+    assert np.array_equal(data.train[wanted], rows(array)[data.train.rows[wanted]])
     out = np.empty((2, 35), np.float32)
-    gather(data.train, np.array([3, 0]), out)
-    assert np.allclose(out, rows(X)[data.train.rows[[3, 0]]] / 255, rtol=1e-6)
+    gather(data.train, wanted, out)
+    assert np.allclose(out, rows(X)[data.train.rows[wanted]] / 255, rtol=1e-6)
     sources.MAP_ABOVE = 1 << 20
     in_memory = load_data(tmp_path / "a.npy")
     assert np.array_equal(in_memory.train, data.train[:].astype(in_memory.train.dtype))
@@ -396,6 +396,18 @@ def test_fingerprint_tells_data_apart(tmp_path):
         fingerprint(x_train=X),
     ]
     assert len({base, *variants}) == 7
+
+
+def test_fingerprint_tells_shapes_and_types_of_the_same_bytes_apart():
+    def fingerprint(train, test):
+        return data_module.Dataset("d", train, test, None, None, (1, 1)).fingerprint
+
+    x = rows(X)
+    prints = {
+        fingerprint(x, x[:8]), fingerprint(x.reshape(8, 175), x[:8]),
+        fingerprint(x.view(bool), x[:8]), fingerprint(np.vstack([x, x[:8]]), x[:0]),
+    }  # fmt: skip
+    assert len(prints) == 4
 
 
 def test_fingerprint_of_a_held_out_split_depends_on_the_seed(tmp_path):

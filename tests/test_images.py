@@ -167,7 +167,6 @@ BROKEN = {
         6, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(5 << 20), 9)),
         chunk(b"IDAT", zlib.compress(bytes(9 * 6))),
     ),
-    "chunk": WHOLE[:33] + b"\xff" + WHOLE[34:60],  # promises an IDAT of 4 GB
     "gif": b"GIF89a" + bytes(30),
 }  # fmt: skip
 
@@ -200,6 +199,16 @@ def test_pictures_that_do_not_fit_into_memory(folder, monkeypatch):
     monkeypatch.setattr(images.np, "empty", empty)
     with pytest.raises(DataError, match="1 pictures of 9x9 do not fit into memory"):
         load_data(folder, image_size="9x9")
+
+
+def test_a_picture_that_claims_4_gb_takes_no_memory(folder):
+    """Its pixels are all there; Pillow would then read what is left of the chunk at once."""
+    (folder / "1.png").write_bytes(WHOLE[:33] + b"\xff" + WHOLE[34:])
+    tracemalloc.start()
+    found, _ = pixels(folder)
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+    assert np.array_equal(found, GREY)
 
 
 def test_more_pixels_than_are_read(folder):
