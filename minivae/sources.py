@@ -99,6 +99,8 @@ def _from_idx(folder: Path) -> Parts:
         for kind, ndim in (("images", 3), ("labels", 1)):
             path = _idx_file(folder, part, kind)
             found.append(read_idx(path, ndim) if path else None)
+    if found[0] is None:
+        raise DataError(f"folder {shown(folder)} lacks train-images-idx3-ubyte(.gz)")
     return tuple(found)
 
 

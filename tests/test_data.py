@@ -243,6 +243,12 @@ def test_what_may_not_be_read(tmp_path):
         load_data(tmp_path / "a.npy")
 
 
+def test_an_installation_without_its_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "__file__", str(tmp_path / "sources.py"))
+    with pytest.raises(DataError, match=r"datasets/mnist lacks train-images-idx3-ubyte\(.gz\)"):
+        load_data("mnist")
+
+
 # Mapped files
 
 
