@@ -79,9 +79,35 @@ data_option = click.option(
 image_size_option = click.option(
     "--image-size", metavar="RxC", help="Size to which pictures of a folder are scaled."
 )
-backend_option = click.option(
-    "--backend", type=click.Choice(["numpy", "cupy"]), default="numpy", show_default=True
+_backend_options = (
+    click.option(
+        "--backend", type=click.Choice(["numpy", "cupy"]), default="numpy", show_default=True
+    ),
+    click.option("--device", type=click.IntRange(0), help="Number of the GPU, with cupy. [0]"),
+    click.option(
+        "--precision",
+        type=click.Choice(["float32", "tf32"]),
+        default="float32",
+        show_default=True,
+        help="tf32, with cupy: products on tensor cores, rounded to 10 bits.",
+    ),
 )
+
+
+def backend_options(command: Any) -> Any:
+    """Add --backend, --device and --precision, to be given to `open_backend`."""
+    for option in reversed(_backend_options):
+        command = option(command)
+    return command
+
+
+def open_backend(backend: str, device: int | None, precision: str) -> Any:
+    """Return the backend that the three options ask for."""
+    from minivae.backend import get_backend
+
+    if device is not None and backend != "cupy":
+        raise click.UsageError("--device chooses a GPU: it needs --backend cupy")
+    return get_backend(backend, device or 0, precision, notice=say)
 
 
 def out_option(default: str | None, **settings: Any) -> Any:

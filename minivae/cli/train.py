@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from minivae.cli.common import Widths, backend_option, image_size_option, say
+from minivae.cli.common import Widths, backend_options, image_size_option, open_backend, say
 from minivae.cli.interrupt import Interrupts
 from minivae.cli.progress import Progress
 from minivae.errors import ArgumentError, MinivaeError, NotFiniteError
@@ -49,7 +49,7 @@ class Every(click.ParamType):
     help="mnist, fashion-mnist, a folder (IDX files or pictures), .npz or .npy.",
 )
 @image_size_option
-@backend_option
+@backend_options
 @click.option("--epochs", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True)
@@ -87,6 +87,8 @@ def train(
     data: str,
     image_size: str | None,
     backend: str,
+    device: int | None,
+    precision: str,
     epochs: int,
     batch_size: int,
     lr: float,
@@ -103,7 +105,6 @@ def train(
     overwrite: bool,
 ) -> None:
     """Train a VAE and write checkpoint, history and pictures into a run directory."""
-    from minivae.backend import get_backend
     from minivae.data import NAMES, load_data
     from minivae.rundir import RunDirectory
     from minivae.snapshots import FILE, Snapshots, discard
@@ -112,7 +113,7 @@ def train(
 
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
-    device = get_backend(backend)
+    chosen = open_backend(backend, device, precision)
     if resume:
         folder, loaded = find_run(out, ctx)
     else:
@@ -120,7 +121,7 @@ def train(
         folder = out or Path("runs") / loaded.name
     with RunDirectory(folder, say, every) as run:
         if resume:
-            training = resumed(folder, loaded, device, ctx)
+            training = resumed(folder, loaded, chosen, ctx)
             epochs, threads = training.epochs or epochs, training.threads
             run.write_history(training.history)
             say(f"resuming {folder} after epoch {training.epoch}, step {training.step}")
@@ -130,7 +131,7 @@ def train(
                 "--overwrite, or choose another directory with --out"
             )
         else:
-            vae = VAE(loaded.train.shape[1], hidden, latent, beta, seed, backend=device)
+            vae = VAE(loaded.train.shape[1], hidden, latent, beta, seed, backend=chosen)
             training = Training(
                 vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize
             )
@@ -195,11 +196,11 @@ def find_run(out: Path | None, ctx: click.Context) -> tuple[Path, Any]:
     return out, load_run_data(checkpoint.read(out), data if _given(ctx, "data") else None, size)
 
 
-def resumed(folder: Path, loaded: Any, device: Any, ctx: click.Context) -> Any:
+def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
     """Return the training to go on with; what was asked for now must be what it was begun with."""
     from minivae import checkpoint
 
-    training = checkpoint.resume(folder, loaded, device)
+    training = checkpoint.resume(folder, loaded, backend)
     asked = {name: ctx.params[name] for name in FIXED if _given(ctx, name)}
     if "batch_size" in asked:
         asked["batch_size"] = min(asked["batch_size"], len(loaded.train))

@@ -11,13 +11,14 @@ from typing import Any
 import click
 
 from minivae.cli.common import (
-    backend_option,
+    backend_options,
     data_option,
     image_shape,
     image_size_option,
     json_option,
     load_run,
     load_run_data,
+    open_backend,
     out_option,
     print_json,
     run_argument,
@@ -31,7 +32,7 @@ from minivae.cli.common import (
 @image_size_option
 @click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True)
 @seed_option
-@backend_option
+@backend_options
 @json_option
 def evaluate(
     run: Path,
@@ -40,13 +41,15 @@ def evaluate(
     part: str,
     seed: int,
     backend: str,
+    device: int | None,
+    precision: str,
     as_json: bool,
 ) -> None:
     """Print a model's loss on a data set, with the conditions of the number."""
     from minivae.training import active_units
     from minivae.training import evaluate as evaluate_rows
 
-    saved = load_run(run, backend)
+    saved = load_run(run, open_backend(backend, device, precision))
     loaded = load_run_data(saved, data, image_size)
     rows = loaded.test if part == "test" else loaded.train
     binarize = saved.config.get("data", {}).get("binarize", "none")
@@ -180,6 +183,8 @@ def info(run: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
+    if run is None:
+        facts |= in_words(facts.pop("cupy"))
     width = max(map(len, facts))
     for name, value in facts.items():
         click.echo(f"{name:<{width}}  {value}")
@@ -193,6 +198,7 @@ def machine_facts() -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     from minivae import __version__
+    from minivae.backend import describe_cupy
     from minivae.parallel import available_cores
 
     blas = next((pool for pool in threadpool_info() if pool["user_api"] == "blas"), {})
@@ -202,7 +208,23 @@ def machine_facts() -> dict[str, Any]:
         "numpy": np.__version__,
         "blas": f"{blas.get('internal_api', 'unknown')} {blas.get('version') or ''}".strip(),
         "cores": available_cores(),
+        "cupy": describe_cupy(),
     }
+
+
+def in_words(cupy: dict[str, Any]) -> dict[str, str]:
+    """Return what is known of the cupy backend as lines to print."""
+    if not cupy["available"]:
+        return {"cupy": f"not available: {cupy['reason']}"}
+    lines = {
+        "cupy": f"{cupy['version']}, CUDA {cupy['cuda runtime']}, driver for {cupy['cuda driver']}"
+    }
+    for found in cupy["devices"]:
+        lines[f"device {found['device']}"] = (
+            f"{found['name']}, compute capability {found['compute capability']}, "
+            f"{found['memory free']} of {found['memory']} free"
+        )
+    return lines
 
 
 def run_facts(run: Path) -> dict[str, Any]:
