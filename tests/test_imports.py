@@ -17,7 +17,7 @@ ORDER = """
     errors formulas params noise
     files lock arrayfile idx images transfer download sources pixels
     parallel cuda backend layers vae optim gradcheck
-    data watch training sealed checkpoint rundir
+    data watch training sealed checkpoint rundir snapshots
     latent plots explore
     cli
 """.split()  # noqa: SIM905
@@ -27,10 +27,11 @@ ALONE = {"errors", "formulas", "params", "noise"}  # they import nothing of ours
 OUTSIDE = {
     "cupy": {"backend", "cuda"},
     "cupyx": {"backend", "cuda"},
+    "cuda": {"cuda"},  # NVIDIA's own small package, which comes with CuPy
     "matplotlib": {"plots"},
     "click": {"cli"},
     "PIL": {"images"},
-    "threadpoolctl": {"parallel", "cli"},
+    "threadpoolctl": {"parallel", "gradcheck", "cli"},
 }
 
 
