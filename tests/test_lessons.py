@@ -1,7 +1,7 @@
 """Every lesson's script runs, and its page quotes what the script prints.
 
-A block of a page marked ```text holds lines of the script's output, one marked ```text long lines of
-its output with --long (run under the marker `slow`).
+A block of a page marked ```text holds lines of the output, one marked ```text long lines of
+the output with --long (run under the marker `slow`).
 """
 
 import re

@@ -9,6 +9,7 @@ import click
 
 from minivae import __version__
 from minivae.cli.common import Commands
+from minivae.cli.exercise import exercise
 from minivae.cli.explain import explore, manifold, traverse
 from minivae.cli.train import train
 from minivae.cli.use import encode, evaluate, info, interpolate, reconstruct, sample
@@ -36,6 +37,7 @@ for command in (
     explore,
     traverse,
     manifold,
+    exercise,
     info,
 ):
     main.add_command(command)
