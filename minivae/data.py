@@ -191,7 +191,7 @@ def _pixels(x: np.ndarray, where: str) -> np.ndarray:
         low, high = block.min(), block.max()
         if not (low >= 0 and high <= 1):  # NaN fails every comparison
             raise DataError(
-                f"{where} has a pixel that is no number (NaN)"
+                f"{where} has a pixel that is no number (NaN); pixels must lie in [0, 1]"
                 if np.isnan(low)
                 else f"{where} has floats from {low:g} to {high:g}; pixels must lie in [0, 1]"
             )

@@ -181,7 +181,7 @@ def spoiled(value):
 
 
 @pytest.mark.parametrize(("arrays", "match"), [
-    ({"a": spoiled(np.nan)}, r"a pixel that is no number \(NaN\)"),
+    ({"a": spoiled(np.nan)}, r"a pixel that is no number \(NaN\); pixels must"),
     ({"a": spoiled(np.inf)}, r"floats from 0 to inf; pixels must lie in \[0, 1\]"),
     ({"a": spoiled(-0.01)}, r"floats from -0.01 to 1;"),
     ({"a": X.astype(float)}, r"floats from 0 to 255;"),
