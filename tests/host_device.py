@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivae.cuda.device import SOURCE, Device
+from minivae.cuda.detect import describe
+from minivae.cuda.device import SOURCE, Device, open_device
 
 try:
     import cupy
@@ -34,6 +35,23 @@ POINTED = {"float32": "f", "float64": "d", "int64": "i", "uint32": "u"}
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None, reason="g++ is not installed: the kernels cannot be tried on a CPU"
 )
+
+
+KINDS = [  # of device and arrays, to run a test on
+    pytest.param("cupy", marks=pytest.mark.skipif(cupy is None, reason="CuPy is not installed")),
+    "numpy",
+    pytest.param("gpu", marks=pytest.mark.gpu),
+]
+
+
+def device_of(kind, free=1 << 40):
+    """Return a device for a test: the host with arrays of CuPy or NumPy, or a GPU."""
+    if kind != "gpu":
+        return HostDevice(kind, free)
+    facts = describe()
+    if not facts["available"]:
+        pytest.skip(f"no GPU: {facts['reason']}")
+    return open_device()
 
 
 def build(real: str) -> ctypes.CDLL:
@@ -63,9 +81,11 @@ def build(real: str) -> ctypes.CDLL:
 
 
 def view(array):
-    """Return the same memory as a NumPy array."""
+    """Return the same memory as a NumPy array; a copy of what lies on a GPU."""
     if isinstance(array, (np.ndarray, np.generic, float)):
         return np.asarray(array)
+    if not isinstance(array, HostArray):
+        return cupy.asnumpy(array)
     low = array.data.ptr
     size = (
         sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True))
@@ -75,6 +95,14 @@ def view(array):
     return np.ndarray(array.shape, array.dtype, raw, 0, array.strides)
 
 
+def write(array, values):
+    """Overwrite an array of any of the devices."""
+    if isinstance(array, (np.ndarray, HostArray)):
+        view(array)[...] = values
+    else:
+        array[...] = cupy.asarray(values, array.dtype)
+
+
 def allocate(size):
     """Give CuPy memory of the host, all bits set: float NaN until something is written."""
     buffer = np.full(max(size, 1), 255, np.uint8)
@@ -82,7 +110,9 @@ def allocate(size):
     return cupy.cuda.MemoryPointer(memory, 0)
 
 
-if cupy is not None:
+if cupy is None:
+    HostArray = np.ndarray
+else:
 
     class HostArray(cupy.ndarray):
         """A CuPy array in host memory; what CuPy would launch a kernel for is done by NumPy."""
@@ -129,15 +159,14 @@ class HostDevice(Device):
         self.launches, self.downloads = [], 0
         self._held = self._recording = None
         HostDevice.current = self
-        if arrays == "cupy":
-            cupy.cuda.set_allocator(allocate)
 
     def use(self):
         pass
 
     def empty(self, shape, dtype):
         if self.arrays == "cupy":
-            return HostArray(shape, np.dtype(dtype))
+            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            return HostArray(shape, np.dtype(dtype), allocate(size))
         array = np.empty(shape, dtype)
         array.reshape(-1).view(np.uint8)[...] = 255
         return array

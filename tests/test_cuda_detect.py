@@ -1,4 +1,4 @@
-"""What a user reads when the cupy backend cannot be had, cause by cause; nothing here needs CuPy."""
+"""What a user reads when the cupy backend cannot be had, cause by cause; nothing needs CuPy."""
 
 import json
 import sys
@@ -188,5 +188,5 @@ def test_out_of_memory_in_the_middle_is_one_line(cupy):
     library.empty = library.asarray = full
     ours = device.Device(library, 0)
     for ask in (ours.empty, ours.zeros, ours.asarray):
-        with pytest.raises(BackendError, match="out of device memory .*smaller --batch-size"):
+        with pytest.raises(BackendError, match=r"out of device memory .*smaller --batch-size"):
             ask((5,), "float32")

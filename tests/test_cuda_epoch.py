@@ -6,7 +6,7 @@ kernels.cu, compiled by g++; a captured graph is a list of launches.
 
 import numpy as np
 import pytest
-from host_device import HostDevice, HostGraph, cupy, needs_compiler, view
+from host_device import KINDS, HostGraph, device_of, needs_compiler, view
 
 import minivae.cuda.epoch
 from minivae.backend import CupyBackend, NumpyBackend
@@ -19,10 +19,6 @@ from minivae.vae import VAE
 
 pytestmark = needs_compiler
 D, N, B = 35, 75, 16  # five batches, the last of 11
-ARRAYS = [
-    pytest.param("cupy", marks=pytest.mark.skipif(cupy is None, reason="CuPy is not installed")),
-    "numpy",
-]
 
 
 def images(dtype="uint8"):
@@ -30,9 +26,9 @@ def images(dtype="uint8"):
     return pixels if dtype == "uint8" else (pixels / np.float32(255)).astype(dtype)
 
 
-def cupy_backend(arrays="numpy", capture=True, free=1 << 40):
+def cupy_backend(kind="numpy", capture=True):
     notices = []
-    backend = CupyBackend(HostDevice(arrays, free), capture=capture, notice=notices.append)
+    backend = CupyBackend(device_of(kind), capture=capture, notice=notices.append)
     backend.notices = notices
     return backend
 
@@ -70,18 +66,20 @@ def same_bits(some, others):
     return all(a.tobytes() == b.tobytes() for a, b in zip(some, others, strict=True))
 
 
-@pytest.mark.parametrize("arrays", ARRAYS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("binarize", ["none", "threshold", "sampled"])
 @pytest.mark.parametrize("rows", ["uint8", "float16", "float32", "float64"])
 @pytest.mark.parametrize("resident", [True, False])
-def test_epochs_equal_those_of_numpy(monkeypatch, arrays, binarize, rows, resident):
+def test_epochs_equal_those_of_numpy(monkeypatch, kind, binarize, rows, resident):
     if not resident:  # blocks of two steps
         monkeypatch.setattr(minivae.cuda.epoch, "BLOCK_STEPS", 2)
     rows = images(rows)
     vae, adam, steps = make(NumpyBackend(), rows, binarize, "float64")
     want = run_epochs(steps)
     steps.close()
-    backend = cupy_backend(arrays, free=1 << 40 if resident else 0)
+    backend = cupy_backend(kind)
+    if not resident:
+        monkeypatch.setattr(backend.device, "free_memory", lambda: 0)
     ours, our_adam, steps = make(backend, rows, binarize, "float64")
     got = run_epochs(steps)
     assert steps.resident == resident and steps.captured and not backend.notices
@@ -93,19 +91,21 @@ def test_epochs_equal_those_of_numpy(monkeypatch, arrays, binarize, rows, reside
     steps.close()
 
 
-def test_float32_stays_near_numpy():
+@pytest.mark.parametrize("kind", KINDS)
+def test_float32_stays_near_numpy(kind):
     vae, _, steps = make(NumpyBackend(), images())
     want = run_epochs(steps, 3)
     steps.close()
-    ours, _, steps = make(cupy_backend(), images())
+    ours, _, steps = make(cupy_backend(kind), images())
     np.testing.assert_allclose(run_epochs(steps, 3), want, rtol=2e-5)  # 15 steps of rounding
     assert np.abs(view(ours.theta) - vae.theta).max() < 1e-3 / 2  # half of one step of Adam
 
 
-def test_captured_and_launched_steps_give_the_same_bits():
+@pytest.mark.parametrize("kind", KINDS)
+def test_captured_and_launched_steps_give_the_same_bits(kind):
     results = []
     for capture in (True, False):
-        vae, adam, steps = make(cupy_backend(capture=capture), images())
+        vae, adam, steps = make(cupy_backend(kind, capture), images())
         sums = run_epochs(steps)
         assert steps.captured == capture
         results.append([sums, *state(vae, adam)])
@@ -164,14 +164,15 @@ def test_a_graph_keeps_all_that_it_touches():
     assert same_bits(state(vae, adam), state(plain, plain_adam))
 
 
+@pytest.mark.parametrize("kind", ["numpy", pytest.param("gpu", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("first", [1, 3, 4])
 @pytest.mark.parametrize("binarize", ["none", "sampled"])
-def test_an_epoch_goes_on_where_it_stopped(monkeypatch, first, binarize):
+def test_an_epoch_goes_on_where_it_stopped(monkeypatch, kind, first, binarize):
     monkeypatch.setattr(minivae.cuda.epoch, "BLOCK_STEPS", 2)
-    vae, adam, steps = make(cupy_backend(), images(), binarize)
+    vae, adam, steps = make(cupy_backend(kind), images(), binarize)
     sums = run_epochs(steps)
 
-    again, again_adam, steps = make(cupy_backend(), images(), binarize)
+    again, again_adam, steps = make(cupy_backend(kind), images(), binarize)
     steps.begin(*streams(0))
     for i in range(first):
         steps.step(i)
@@ -230,21 +231,21 @@ def test_a_batch_larger_than_the_data_is_the_whole_data():
     assert np.isfinite(steps.totals()).all() and steps.captured
 
 
-@pytest.mark.parametrize("arrays", ARRAYS)
-def test_the_training_loop_runs_on_it(arrays):
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_training_loop_runs_on_it(kind):
     data = Dataset("made up", images(), images()[:30], None, None, (5, 7))
     records = []
-    for backend in (NumpyBackend(), cupy_backend(arrays)):
+    for backend in (NumpyBackend(), cupy_backend(kind)):
         vae = VAE(D, (24, 9), 3, seed=3, dtype="float64", backend=backend)
         training = Training(vae, data, batch_size=B)
         records.append([record[1:7] for record in training.run(2, threads=1)])
     np.testing.assert_allclose(records[1], records[0], rtol=1e-11)
 
 
-@pytest.mark.parametrize("arrays", ARRAYS)
-def test_what_a_model_can_do_is_the_same(arrays):
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_model_can_do_is_the_same(kind):
     models = [VAE(D, (24, 9), 3, seed=3, dtype="float64", backend=b)
-              for b in (NumpyBackend(), cupy_backend(arrays))]  # fmt: skip
+              for b in (NumpyBackend(), cupy_backend(kind))]  # fmt: skip
     x = images("float64")
     for ask in ("reconstruct", "log_likelihood"):
         want, got = (getattr(m, ask)(x, *((5,) if ask == "log_likelihood" else ())) for m in models)

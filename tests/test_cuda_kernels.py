@@ -8,7 +8,7 @@ import inspect
 
 import numpy as np
 import pytest
-from host_device import HostDevice, needs_compiler, view
+from host_device import cupy, device_of, needs_compiler, view, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,9 +23,10 @@ TYPES = st.sampled_from(["float32", "float64"])
 few = settings(max_examples=12, deadline=None)
 
 
-@pytest.fixture(scope="module")
-def f():
-    return CudaFormulas(HostDevice())
+@pytest.fixture(scope="module", params=["host", pytest.param("gpu", marks=pytest.mark.gpu)])
+def f(request):
+    host = "numpy" if cupy is None else "cupy"
+    return CudaFormulas(device_of(host if request.param == "host" else "gpu"))
 
 
 class Frame:
@@ -45,10 +46,10 @@ class Frame:
         else:
             whole = self.device.empty((shape[0] + 2, shape[1] + 2 * self.gap), self.dtype)
             inside = (slice(1, 1 + shape[0]), slice(self.gap, self.gap + shape[1]))
-        view(whole)[...] = -777
+        write(whole, -777)
         self.wholes.append((whole, inside))
         part = whole[inside]
-        view(part)[...] = values
+        write(part, values)
         return part
 
     def normal(self, *shape, scale=1.0):
@@ -59,7 +60,7 @@ class Frame:
 
     def check(self):
         for whole, inside in self.wholes:
-            rest = view(whole).copy()
+            rest = np.array(view(whole))
             rest[inside] = -777
             assert (rest == -777).all(), "something was written beside an array"
 
@@ -70,7 +71,7 @@ def wide(array):
 
 def near(got, want, units, *sizes):
     """Compare with an error of `units` roundings of the largest of got, want and `sizes`."""
-    got = np.asarray(view(got) if hasattr(got, "data") and not np.isscalar(got) else got)
+    got = view(got)
     largest = max(1e-30, *(np.abs(np.asarray(s)).max() for s in (want, *sizes)))
     eps = np.finfo(got.dtype if got.dtype == np.float32 else np.float64).eps
     assert np.abs(got - want).max() <= units * eps * largest
@@ -296,7 +297,7 @@ def test_divergence_is_exact_near_the_prior(f):
 def test_adam(f, size, dtype, step):
     frame = Frame(f, dtype, size, 1)
     arrays = [frame.normal(size), frame.normal(size), frame.normal(size), frame.normal(size)]
-    view(arrays[3])[...] = np.abs(view(arrays[3]))
+    write(arrays[3], np.abs(view(arrays[3])))
     want = [wide(a) for a in arrays]
     rate, floor = f.adam_constants(step, 1e-3, 0.9, 0.999, 1e-8)
     before = [view(a).copy() for a in arrays]
@@ -306,7 +307,7 @@ def test_adam(f, size, dtype, step):
     for got, expected in zip(arrays, want, strict=True):
         near(got, expected, 4, rate * np.abs(expected).max())
     for array, values in zip(arrays, before, strict=True):
-        view(array)[...] = values
+        write(array, values)
     f.adam_on_device(*arrays, 0.9, 0.999, f.device.asarray(np.array([rate, floor])))
     assert all(a.tobytes() == view(b).tobytes() for a, b in zip(after, arrays, strict=True))
     frame.check()

@@ -139,7 +139,7 @@ class Device:
         if function is None:
             function = self._kernels[kernel, dtype] = self._load(kernel, np.dtype(dtype))
         self.hold(arguments)
-        function(grid, block, tuple(arguments))
+        function(grid, block, tuple(0 if part is None else part for part in arguments))
 
     def hold(self, arguments: Sequence[Any]) -> None:
         """Keep the arrays among these, where a graph is being captured: it does not itself."""
