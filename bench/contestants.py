@@ -114,7 +114,6 @@ def products_of_a_step(batch: int) -> tuple[list, list]:
 def torch(threads: int, mode: str) -> Callable[[int, int], Run]:
     """Take the steps in PyTorch: eager, with its fused Adam, or compiled with the fused Adam."""
     import torch
-    from torch import nn
     from torch.nn import functional as F
 
     torch.set_num_threads(threads)
@@ -124,18 +123,9 @@ def torch(threads: int, mode: str) -> Callable[[int, int], Run]:
         images, order, eps = batches(batch, steps)
         data = torch.from_numpy(images)  # bytes: quicker to gather than floats at every size
         order, eps = torch.from_numpy(order), torch.from_numpy(eps)
-        encoder = nn.Sequential(
-            nn.Linear(PIXELS, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(),
-            nn.Linear(128, 2 * LATENT),
-        )  # fmt: skip
-        decoder = nn.Sequential(
-            nn.Linear(LATENT, 128), nn.ReLU(), nn.Linear(128, 256), nn.ReLU(),
-            nn.Linear(256, PIXELS),
-        )  # fmt: skip
-        model = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
-        start = VAE(PIXELS, HIDDEN, LATENT).params
-        model.load_state_dict({name: torch.from_numpy(view) for name, view in start.items()})
-        adam = torch.optim.Adam(model.parameters(), LR, (BETA1, BETA2), EPS, fused=mode != "eager")
+        encoder, decoder = torch_networks()
+        parameters = [*encoder.parameters(), *decoder.parameters()]
+        adam = torch.optim.Adam(parameters, LR, (BETA1, BETA2), EPS, fused=mode != "eager")
 
         def loss_of(rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
             x = rows.to(torch.float32).div_(255)
@@ -161,6 +151,24 @@ def torch(threads: int, mode: str) -> Callable[[int, int], Run]:
         return run
 
     return prepare
+
+
+def torch_networks() -> tuple[Any, Any]:
+    """Return encoder and decoder as PyTorch users write them, with minivae's initial weights."""
+    import torch
+    from torch import nn
+
+    def mlp(*widths: int) -> nn.Sequential:
+        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
+        return nn.Sequential(*layers[:-1])
+
+    networks = {
+        "encoder": mlp(PIXELS, *HIDDEN, 2 * LATENT),
+        "decoder": mlp(LATENT, *reversed(HIDDEN), PIXELS),
+    }
+    start = VAE(PIXELS, HIDDEN, LATENT).params
+    nn.ModuleDict(networks).load_state_dict({name: torch.tensor(a) for name, a in start.items()})
+    return networks["encoder"], networks["decoder"]
 
 
 def jax(mode: str) -> Callable[[int, int], Run]:
@@ -245,15 +253,15 @@ CONTESTANTS: dict[str, Callable[[int], Callable[[int, int], Run]]] = {
 }
 
 
-def serve(name: str, threads: int) -> None:
-    """Answer "prepare BATCH STEPS" and "run" lines, until standard input ends."""
+def serve(prepare: Callable[..., Run]) -> None:
+    """Answer "prepare ..." and "run" lines, until standard input ends."""
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes elsewhere
-    prepare, run = CONTESTANTS[name](threads), None
+    run = None
     for line in sys.stdin:
-        verb, *numbers = line.split()
+        verb, *words = line.split()
         if verb == "prepare":
-            run = prepare(*(int(number) for number in numbers))
+            run = prepare(*(int(word) if word.isdigit() else word for word in words))
         start = time.perf_counter()
         losses = run()
         seconds = time.perf_counter() - start
@@ -262,4 +270,4 @@ def serve(name: str, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    serve(CONTESTANTS[sys.argv[1]](int(sys.argv[2])))

@@ -30,11 +30,11 @@ NAMES = (
 
 
 class Contestant:
-    """One process that can take training steps in one way."""
+    """One process that does a job in one way: ``script name threads`` with `serve` in it."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, script: str = "contestants.py") -> None:
         self.name, self.errors = name, tempfile.TemporaryFile("w+")  # noqa: SIM115
-        command = [sys.executable, str(HERE / "contestants.py"), name, str(threads)]
+        command = [sys.executable, str(HERE / script), name, str(threads)]
         if shutil.which("taskset"):  # JAX takes all cores it can see
             command = ["taskset", "-c", ",".join(map(str, cores()[:threads])), *command]
         self.process = subprocess.Popen(
@@ -91,7 +91,7 @@ def compare(contestants: list[Contestant], batch: int, steps: int, rounds: int) 
     times: dict[str, list[float]] = {c.name: [] for c in contestants}
     for _ in range(rounds):
         for contestant in contestants:
-            time.sleep(0.02)  # the one before puts its threads to sleep
+            time.sleep(0.05)  # the one before puts its threads to sleep
             times[contestant.name].append(contestant.ask("run")["seconds"] / steps * 1e6)
     ours = median(times[contestants[0].name])
     print(f"| batch {batch} | median | lowest | highest | its median / {contestants[0].name}'s |")
