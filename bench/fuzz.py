@@ -75,8 +75,11 @@ def checkpoint():
     vae = minivae.vae.VAE(20, hidden=(4,), latent=2)
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder, "d.npz"), x_train=X, x_test=X)
-        save(Path(folder, "c.npz"), vae, Training(vae, load_data(Path(folder, "d.npz"))))
-        return [Path(folder, "c.npz").read_bytes()]
+        training = Training(vae, load_data(Path(folder, "d.npz")), batch_size=2)
+        list(training.run(2, threads=1))
+        save(Path(folder, "c.npz"), vae, training)
+        save(Path(folder, "m.npz"), vae)
+        return [Path(folder, name).read_bytes() for name in ("c.npz", "m.npz")]
 
 
 def seeds(kind):
@@ -148,11 +151,66 @@ def resealed(content, kind, source):
     """Mend the checksums after a mutation, so that what lies behind them is reached too."""
     if kind == "idx.gz":
         return zipped(mutate(content, source))
+    if kind == "checkpoint":
+        return forged(content, source)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, member in content:
             archive.writestr(name, mutate(member, source) if source.integers(2) else member)
     return out.getvalue()
+
+
+def forged(content, source):
+    """Change what a checkpoint says or holds, under a seal (SHA-256) that is right for it."""
+    from minivae import sealed
+
+    arrays = {name[:-4]: np.load(io.BytesIO(member)) for name, member in content}
+    del arrays[sealed.SEAL]
+    for _ in range(1 + int(source.integers(2))):
+        name, how = sorted(arrays)[int(source.integers(len(arrays)))], int(source.integers(8))
+        array = arrays[sealed.CONFIG if how < 4 else name]
+        if how < 2:
+            text = mutate(array.tobytes(), source)
+            arrays[sealed.CONFIG] = np.frombuffer(text, np.uint8)
+        elif how < 4:
+            arrays[sealed.CONFIG] = np.frombuffer(
+                _said_otherwise(array.tobytes(), source), np.uint8
+            )
+        elif how == 4:
+            arrays["encoder.9.weight" if source.integers(2) else "more"] = arrays.pop(name)
+        elif how == 5:
+            arrays[name] = array.astype(("f2", "f8", ">f4", "i8", "?")[int(source.integers(5))])
+        elif how == 6:
+            arrays[name] = array.reshape(-1)[: int(source.integers(array.size + 1))]
+        elif array.size and array.dtype.kind == "f":
+            arrays[name] = array.copy()
+            arrays[name].flat[int(source.integers(array.size))] = (np.nan, -np.inf, 1e38)[
+                int(source.integers(3))
+            ]
+        if sealed.CONFIG not in arrays:
+            break
+    arrays[sealed.SEAL] = np.frombuffer(sealed._digest(arrays), np.uint8)
+    return saved(np.savez, **arrays)
+
+
+SAID = [None, True, -1, 0, 1, 2, 10**9, 10**18, 1e300, -0.5, "", "none", "a" * 99, [], [1], [3, 0],
+        [10**9], {}, {"a": 1}]  # fmt: skip
+
+
+def _said_otherwise(text, source):
+    """Put another value into the JSON object, or take one out."""
+    try:
+        config = json.loads(text)
+    except ValueError:
+        return text
+    table = config[sorted(config)[int(source.integers(len(config)))]] if config else config
+    table = table if isinstance(table, dict) and table and source.integers(8) else config
+    if isinstance(table, dict) and table:
+        key = sorted(table)[int(source.integers(len(table)))]
+        table[key] = SAID[int(source.integers(len(SAID)))]
+        if source.integers(8) == 0:
+            del table[key]
+    return json.dumps(config).encode()
 
 
 def make(kind, whole, number):
@@ -187,6 +245,7 @@ def load(kind, folder, content):
         path.write_bytes(content)
         vae, config, moments = read(path)
         text = np.frombuffer(json.dumps(config).encode(), np.uint8)
+        assert np.isfinite(vae.theta).all() and vae.decode(np.zeros((1, vae.latent))).shape[0] == 1
         return [np.array(vae.theta), text, *(moments or ())]
     name = {"idx": "train-images-idx3-ubyte", "idx.gz": "train-images-idx3-ubyte.gz",
             "picture": "1.png"}.get(kind)  # fmt: skip
