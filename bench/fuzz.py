@@ -179,7 +179,8 @@ def forged(content, source):
         elif how == 4:
             arrays["encoder.9.weight" if source.integers(2) else "more"] = arrays.pop(name)
         elif how == 5:
-            arrays[name] = array.astype(("f2", "f8", ">f4", "i8", "?")[int(source.integers(5))])
+            with np.errstate(all="ignore"):
+                arrays[name] = array.astype(("f2", "f8", ">f4", "i8", "?")[int(source.integers(5))])
         elif how == 6:
             arrays[name] = array.reshape(-1)[: int(source.integers(array.size + 1))]
         elif array.size and array.dtype.kind == "f":

@@ -4,9 +4,10 @@ The loop calls it; which numbers a step computes is for the model and the optimi
 
 The promise. A loss that is not finite stops the run at that step. A gradient that is not finite,
 or whose square is not, stays in Adam's v for ever (inf and NaN survive every update), so one look
-at v each `CHECK` steps, and before every checkpoint, finds it however long ago it was. Then the run
-is put back to the last state that was looked at and taken again from there, to the bit, with a look
-at every gradient of every step: the message names the first step and tensor that went wrong.
+at v each `CHECK` steps (on a device, where to look is to wait: each epoch), and before every
+checkpoint, finds it however long ago it was. Then the run is put back to the last state that was
+looked at and taken again from there, to the bit, with a look at every gradient of every step: the
+message names the first step and tensor that went wrong.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import runs
 
 from minivae import checkpoint
 
-EPOCHS, STEPS = 30, 15  # 450 steps
+EPOCHS, STEPS = 8, 15  # 120 steps
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +30,34 @@ def reference(tmp_path_factory):
     return file, states, t.data
 
 
-def life(file, run, every, delay):
-    """Start or resume the run and kill it; return whether it was still at work then."""
-    begun = (run / checkpoint.FILE).exists()
-    arguments = ["--resume"] if begun else ["--data", file, *runs.SMALL, "--epochs", EPOCHS]
+def life(file, run, every, source):
+    """Start or resume the run and kill it at random; return whether it was still at work then.
+
+    Mostly soon after its first checkpoint, when it takes steps and writes the next ones; else
+    anywhere, imports included.
+    """
+    before = written(run)
+    arguments = ["--resume"] if before else ["--data", file, *runs.SMALL, "--epochs", EPOCHS]
     process = runs.start(*arguments, "--checkpoint-every", every, "--out", run)
-    if begun and delay >= 0:  # it is at its steps from here on; else anywhere, imports included
-        assert process.stderr.readline().startswith("resuming")
-    time.sleep(abs(delay))
+    if source.random() < 0.2:
+        time.sleep(source.uniform(0, 1))
+    else:
+        while written(run) == before and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(source.uniform(0, 0.08))
     process.kill()
     said = process.communicate()[1]
     assert "Error" not in said and "Traceback" not in said
     return process.returncode == -9
+
+
+def written(run):
+    """Return what tells one checkpoint file from the next; None before the first."""
+    try:
+        found = (run / checkpoint.FILE).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def crash(reference, folder, kills, seed):
@@ -53,8 +69,7 @@ def crash(reference, folder, kills, seed):
         every = ("1steps", "2steps", "7steps", "1")[ends % 4]
         while len(hit) < kills:
             before = position(run)
-            delay = source.uniform(0, 0.25) if source.random() < 0.8 else -source.uniform(0, 1)
-            if not life(file, run, every, delay):
+            if not life(file, run, every, source):
                 break
             hit.append(bool(list(run.glob(".checkpoint.npz.*.part"))))
             after = position(run)

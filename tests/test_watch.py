@@ -6,8 +6,10 @@ import warnings
 import numpy as np
 import pytest
 import runs
+from host_device import HostDevice, needs_compiler
 
 from minivae import checkpoint
+from minivae.backend import CupyBackend
 from minivae.errors import NotFiniteError
 from minivae.training import evaluate
 from minivae.watch import CHECK
@@ -134,3 +136,20 @@ def test_evaluation_that_is_not_finite(data):
     vae.params["encoder.4.bias"][3:] = 200
     with pytest.raises(NotFiniteError, match="test loss is not finite"):
         evaluate(vae, data.test)
+
+
+@needs_compiler
+@pytest.mark.parametrize("capture", [True, False])
+@pytest.mark.parametrize("value", [np.nan, 1e30])
+def test_on_a_device(data, capture, value):
+    """There it is looked at after an epoch and before a checkpoint; the first step is named."""
+    backend = CupyBackend(HostDevice("numpy", 1 << 40), capture=capture, notice=print)
+    t = runs.training(data, backend=backend)
+    list(t.run(1))
+    t.vae.params["encoder.4.bias"][4] = 80 if value == 1e30 else value
+    before, count = t.vae.theta.copy(), t.adam.steps
+    what = "gradient's square" if value == 1e30 else "loss"
+    with pytest.raises(NotFiniteError, match=f"the {what} is not finite at epoch 2, step 1, first"):
+        list(t.run(2))
+    assert t.vae.theta.tobytes() == before.tobytes()
+    assert (t.epoch, t.step, t.adam.steps) == (1, 0, count)
