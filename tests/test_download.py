@@ -245,6 +245,12 @@ def test_a_broken_transfer_goes_on_where_it_ended(server, tmp_path):
     assert asked == [None, *(f"bytes={size - -(-size // 2**k)}-" for k in (1, 2, 3))]
 
 
+def test_a_mirror_that_works_is_asked_first_from_then_on(server, tmp_path):
+    server.use("missing", "ok")
+    check(tmp_path)
+    assert [name for way, name in server.requests if way == "missing"] == [next(iter(FILES))]
+
+
 @pytest.mark.parametrize(("way", "reason", "attempts"), [
     ("always_breaks", "broke off", 4),
     ("longer_than_told", "not the published file", 1),
