@@ -10,7 +10,7 @@ import click
 from minivae import __version__
 from minivae.cli.common import Commands
 from minivae.cli.exercise import exercise
-from minivae.cli.explain import explore, manifold, traverse
+from minivae.cli.explain import explore, manifold, trace, traverse
 from minivae.cli.train import train
 from minivae.cli.use import encode, evaluate, info, interpolate, reconstruct, sample
 
@@ -34,6 +34,7 @@ for command in (
     reconstruct,
     interpolate,
     encode,
+    trace,
     explore,
     traverse,
     manifold,

@@ -1,4 +1,4 @@
-"""Commands that explain a model: explore, traverse, manifold.
+"""Commands that explain a model: trace, explore, traverse, manifold.
 
 Each loads a run, calls one or two functions, and writes the result.
 """
@@ -17,8 +17,76 @@ from minivae.cli.common import (
     load_run_data,
     out_option,
     run_argument,
+    seed_option,
 )
-from minivae.cli.use import encode_rows
+from minivae.cli.use import encode_rows, pixels_of
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@data_option
+@image_size_option
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1, 1000),
+    default=2,
+    show_default=True,
+    help="Training images in the batch (of a RUN).",
+)
+@click.option(
+    "--checks",
+    type=click.IntRange(1, 100),
+    default=3,
+    show_default=True,
+    help="Entries of each large gradient to compare with numeric derivatives.",
+)
+@seed_option
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page.")
+@click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture.")
+def trace(
+    run: Path | None,
+    data: str | None,
+    image_size: str | None,
+    count: int,
+    checks: int,
+    seed: int,
+    html: Path | None,
+    png: Path | None,
+) -> None:
+    """Show one training step: every array, what made it, and the way back.
+
+    Each gradient stands beside its numeric derivative and the line of the source that computes it.
+    Without RUN the model is tiny: 4 pixels, 2 hidden units, 1 latent dimension. With RUN it is
+    that model on its training images, in 64-bit floats; nothing of the run is changed.
+    """
+    from minivae.files import replacing
+    from minivae.trace import tiny, trace_page, trace_step, trace_text
+
+    if run is None:
+        if data is not None:
+            raise click.UsageError("--data needs a RUN: without one the two tiny images are given")
+        vae, x = tiny()
+        title = "One training step of a tiny VAE"
+    else:
+        saved = load_run(run)
+        loaded = load_run_data(saved, data, image_size)
+        vae, title = saved.vae, f"One training step of {run.resolve().stem}"
+        x = pixels_of(vae, loaded.train, min(count, len(loaded.train)))
+        if saved.config.get("data", {}).get("binarize") == "threshold":
+            x = x >= 0.5
+    traced = trace_step(vae, x, seed, checks)
+    if html is not None:
+        with replacing(html) as file:
+            file.write(trace_page(traced, title).encode())
+        click.echo(f"{html}: open it in a browser")
+    if png is not None:
+        from minivae import plots
+
+        plots.save_step(png, traced, title)
+        click.echo(f"{png}: the graph of the step")
+    if html is None and png is None:
+        click.echo(trace_text(traced), nl=False)
 
 
 @click.command()

@@ -5,6 +5,7 @@ Which arrays are worth a picture, and where the files go, is decided by the call
 
 from minivae.plots.animation import save_animation
 from minivae.plots.pictures import save_grid, save_latent, save_loss, save_pairs
+from minivae.plots.step import save_step
 from minivae.plots.walks import save_manifold, save_traverse
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "save_loss",
     "save_manifold",
     "save_pairs",
+    "save_step",
     "save_traverse",
 ]

@@ -1,0 +1,11 @@
+"""One training step of the real engine, watched: every array, what made it, and each gradient.
+
+`trace_step` takes the step, report.py writes it as text, page.py as HTML; a picture of it is for
+plots.
+"""
+
+from minivae.trace.page import trace_page
+from minivae.trace.report import trace_text
+from minivae.trace.steps import Check, Entry, Trace, tiny, trace_step
+
+__all__ = ["Check", "Entry", "Trace", "tiny", "trace_page", "trace_step", "trace_text"]
