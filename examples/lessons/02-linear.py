@@ -80,9 +80,9 @@ def picture(file):
     titles = ("image 0:  dy[0] x[0]", "image 1:  dy[1] x[1]", "dW = their sum")
     figure, axes = plt.subplots(1, 3, figsize=(7, 2.1), layout="constrained")
     for ax, title, matrix in zip(axes, titles, [*rows, sum(rows)], strict=True):
-        ax.imshow(matrix, cmap="RdBu_r", vmin=-5, vmax=5)
+        ax.imshow(matrix, cmap="RdBu_r", vmin=-12, vmax=12)
         for (o, i), entry in np.ndenumerate(matrix):
-            ax.text(i, o, f"{entry:.0f}", ha="center", va="center")
+            ax.text(i, o, f"{entry + 0:.0f}", ha="center", va="center")
         ax.set(title=title, xlabel="input i", ylabel="output o", xticks=range(3), yticks=range(2))
     figure.savefig(file, dpi=90)
 
