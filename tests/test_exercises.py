@@ -189,6 +189,18 @@ def test_a_step_with_the_wrong_gradient_order_is_no_pass(tmp_path):
         assert not verdict(tmp_path, 13, {blank: wrong}).passed
 
 
+def test_what_no_gradient_check_sees_breaks_a_contract(tmp_path):
+    """A sum over the batch instead of a mean, in value and gradient alike."""
+    one = answer(tmp_path, 13)
+    path = tmp_path / one.file
+    path.write_text(path.read_text().replace("scale = 1 / len(x)", "scale = 1.0"))
+    lines = judge(one, tmp_path).lines
+    law = "contract: loss, nll, kl and gradient of a batch are the means over its rows"
+    assert sum(line.startswith(law) for line in lines) == 1
+    # every derivative is right, of another function
+    assert not any(line.startswith("gradient of") for line in lines)
+
+
 # --- the commands ---------------------------------------------------------------------------------
 
 

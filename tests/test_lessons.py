@@ -118,6 +118,14 @@ def test_a_page_shows_a_small_picture_says_what_for_and_leads_on(page):
     assert all((page.parent / link).exists() for link in links)
 
 
+def test_the_list_of_lessons_leads_to_each():
+    text = (LESSONS / "README.md").read_text()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert sorted(links) == sorted(
+        file.name for page in PAGES for file in [page, page.with_suffix(".py")]
+    )
+
+
 @by_page
 def test_formulas_close(page):
     text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)

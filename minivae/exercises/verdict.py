@@ -96,7 +96,11 @@ def _check(trial: Trial) -> tuple[list[Entry], list[str]]:
     if trial.model is None or not all(entry.passed for entry in entries):
         return entries, []
     broken = [one for one in check_contracts(trial.model).contracts if not one.passed]
-    return entries, [f"contract: {one.law}; it gives {one.measured:.6g}" for one in broken]
+    laws = {one.law: one for one in reversed(broken)}  # each law once, with its first failure
+    return entries, [
+        f"contract: {law}; it gives {one.measured:.6g}, not {one.expected:.6g}"
+        for law, one in reversed(laws.items())
+    ]
 
 
 def _numbers(trial: Trial) -> dict[str, Any]:
