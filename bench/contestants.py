@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minivae import VAE, load_data
-from minivae.noise import generator, permutation
+from minivae.noise import RowNoise, permutation
 
 LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 PIXELS, HIDDEN, LATENT = 784, (256, 128), 20
@@ -38,9 +38,8 @@ def batches(batch: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     images = mnist()
     order = permutation(0, "order", 1, len(images))
     order = np.resize(order, (steps, batch))
-    stream = generator(0, "eps", 1)
-    eps = np.stack([stream.standard_normal((batch, LATENT), "float32") for _ in range(steps)])
-    return images, order, eps
+    eps = RowNoise(0, "eps", 1).normal(0, np.empty((steps * batch, LATENT), np.float32))
+    return images, order, eps.reshape(steps, batch, LATENT)
 
 
 def minivae(threads: int) -> Callable[[int, int], Run]:
@@ -68,7 +67,7 @@ def minivae_steps(batch: int, steps: int, threads: int) -> tuple[Any, Run]:
     epoch = vae.backend.steps(vae, adam, Source(images), batch, threads)
 
     def run() -> np.ndarray:
-        epoch.begin(order.ravel(), generator(0, "eps", 1), generator(0, "binarize", 1))
+        epoch.begin(order.ravel(), RowNoise(0, "eps", 1), RowNoise(0, "binarize", 1))
         return np.array([epoch.step(i) for i in range(steps)])
 
     return epoch, run

@@ -14,8 +14,9 @@ import numpy as np
 
 from minivae import formulas
 from minivae.errors import BackendError
-from minivae.parallel import ROWS_PER_THREAD, Steps, Team, available_cores
+from minivae.parallel import shared_empty
 from minivae.pixels import Source
+from minivae.steps import Steps
 
 
 class NumpyBackend:
@@ -23,11 +24,14 @@ class NumpyBackend:
 
     name = "numpy"
     formulas = formulas
-    block = 32768  # numbers of a long vector at a time: five such arrays fit a core's cache
+    block = 131072  # numbers of a long vector at a time; bench/README.md has the sizes tried
+
+    def __init__(self) -> None:
+        self.sharing = False  # while several processes use the arrays made here
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """Return an uninitialised, C-contiguous array."""
-        return np.empty(shape, dtype)
+        """Return a C-contiguous array of arbitrary values, visible to forked processes."""
+        return shared_empty(shape, dtype)
 
     def asarray(self, array: Any, dtype: Any = None) -> np.ndarray:
         """Return the values as an array of this backend, copied only where needed."""
@@ -40,13 +44,8 @@ class NumpyBackend:
     def steps(
         self, vae: Any, adam: Any, source: Source, batch_size: int, threads: int | None = None
     ) -> Steps:
-        """Return the training steps of an epoch over `source`, on that many threads.
-
-        None: the cores available to the process, fewer where a batch is too small to share.
-        """
-        if threads is None:
-            threads = max(1, min(available_cores(), batch_size // ROWS_PER_THREAD))
-        return Steps(vae, adam, source, batch_size, Team(threads))
+        """Return the training steps of an epoch over `source`; None: all cores available."""
+        return Steps(vae, adam, source, batch_size, threads)
 
 
 class CupyBackend:
@@ -66,6 +65,7 @@ class CupyBackend:
 
     name = "cupy"
     block = 2**40  # a long vector at once: one launch
+    sharing = False
 
     def __init__(
         self,

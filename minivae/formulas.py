@@ -38,13 +38,15 @@ def linear_backward_input(dy: Array, weight: Array, dx: Array) -> Array:
     return matmul(dy, weight, dx)
 
 
-def linear_backward_params(x: Array, dy: Array, dweight: Array, dbias: Array) -> None:
-    """Overwrite dweight (out, in) and dbias (out,): each is used by every row, so rows add up.
+def linear_backward_weight(x: Array, dy: Array, dweight: Array) -> Array:
+    """Overwrite dweight (out, in): every row of the batch uses W, so dW_oi = sum_b dy_bo x_bi."""
+    return matmul(dy.T, x, dweight)
 
-    dW_oi = sum_b dy_bo x_bi and db_o = sum_b dy_bo.
-    """
-    matmul(dy.T, x, dweight)
-    np.add.reduce(dy, axis=0, out=dbias)
+
+def linear_backward_bias(dy: Array, dbias: Array) -> Array:
+    """Overwrite dbias (out,): every row of the batch adds b, so db_o = sum_b dy_bo."""
+    # A row of ones times dy: twice as fast as NumPy's sum down the columns.
+    return matmul(np.ones(len(dy), dy.dtype), dy, dbias)
 
 
 # --- Activations: each backward needs only the forward's output --------------------------------
@@ -52,8 +54,8 @@ def linear_backward_params(x: Array, dy: Array, dweight: Array, dbias: Array) ->
 
 def relu(x: Array, y: Array) -> Array:
     """Overwrite y with max(x, 0)."""
-    y.fill(0)  # an array of zeros: NumPy's maximum is four times slower against a scalar
-    return np.maximum(x, y, out=y)
+    # A row of zeros, because NumPy's maximum is several times slower against a scalar.
+    return np.maximum(x, np.zeros(x.shape[-1], x.dtype), out=y)
 
 
 def relu_backward(y: Array, dy: Array, dx: Array) -> Array:

@@ -3,26 +3,41 @@
 Each forward keeps what its backward needs; the arithmetic is in formulas.py, the wiring in vae.py.
 
 Every method that works on a batch takes ``rows``, the rows of the batch that this call computes:
-all of them, unless several threads share the batch. Arrays are always those of the whole batch.
+all of them, unless several processes share the batch. Arrays are always those of the whole batch.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minivae.backend import Backend, get_backend
+from minivae.errors import ArgumentError
 from minivae.noise import generator
 from minivae.params import Parameters
 
 ALL = slice(None)
-_allocation = threading.Lock()
 
 
 def cut(array: Any, rows: slice) -> Any:
     """Return those rows of the array; the array itself when all are meant."""
     return array if rows is ALL else array[rows]
+
+
+def cut_columns(array: Any, columns: slice) -> Any:
+    """Return those columns of the array; the array itself when all are meant."""
+    return array if columns is ALL else array[:, columns]
+
+
+def _overlap(part: slice, place: slice, width: int, count: int) -> slice | None:
+    """Return which of the `count` rows, `width` wide, that lie at `place` fall into `part`."""
+    if part is ALL:
+        return ALL
+    first = max(0, (part.start - place.start) // width)
+    last = min(count, (part.stop - place.start) // width)
+    if first >= last:
+        return None
+    return ALL if last - first == count else slice(first, last)
 
 
 class Buffers:
@@ -35,21 +50,23 @@ class Buffers:
     def get(self, name: str, rows: int, columns: int, dtype: Any) -> Any:
         """Return an array (rows, columns), values left from its last use."""
         array = self._arrays.get(name)
-        if not _fits(array, rows, columns, dtype):
-            with _allocation:  # threads that share a batch must get one and the same array
-                array = self._arrays.get(name)
-                if not _fits(array, rows, columns, dtype):
-                    array = self._arrays[name] = self.backend.empty((rows, columns), dtype)
+        if (
+            array is None
+            or array.shape[0] < rows
+            or array.shape[1] != columns
+            or array.dtype != dtype
+        ):
+            if self.backend.sharing:
+                raise ArgumentError(
+                    "the model is in the middle of an epoch, shared by several processes: "
+                    "use it between epochs, or train with threads=1"
+                )
+            array = self._arrays[name] = self.backend.empty((rows, columns), dtype)
         return array if len(array) == rows else array[:rows]
 
-
-def _fits(array: Any, rows: int, columns: int, dtype: Any) -> bool:
-    return (
-        array is not None
-        and array.shape[0] >= rows
-        and array.shape[1] == columns
-        and array.dtype == dtype
-    )
+    def clear(self) -> None:
+        """Forget the arrays, so that the next ones are new."""
+        self._arrays.clear()
 
 
 class Layer:
@@ -127,25 +144,22 @@ class Linear(Layer):
         self.formulas.linear_backward_input(cut(dy, rows), self.params["weight"], cut(dx, rows))
         return dx
 
-    def backward_params(self, share: int = 0, shares: int = 1) -> None:
-        """Overwrite a share of the gradients: some rows of dW and of db, from the whole batch."""
-        dy, dweight, dbias = self.dy, self.grads["weight"], self.grads["bias"]
-        if shares > 1:
-            units = self._units(share, shares)
-            dy, dweight, dbias = dy[:, units], dweight[units], dbias[units]
-        self.formulas.linear_backward_params(self.x, dy, dweight, dbias)
+    def backward_params(self, part: slice = ALL) -> None:
+        """Overwrite those gradients that lie in a part of the flat vector, from the whole batch.
 
-    def flat_shares(self, share: int, shares: int) -> list[slice]:
-        """Return where the gradients written by that share lie in the flat vector."""
-        units = self._units(share, shares)
-        weight, bias = (place.start for place in self.slices)
-        return [
-            slice(weight + units.start * self.inputs, weight + units.stop * self.inputs),
-            slice(bias + units.start, bias + units.stop),
-        ]
-
-    def _units(self, share: int, shares: int) -> slice:
-        return slice(self.outputs * share // shares, self.outputs * (share + 1) // shares)
+        The part must not end inside a row of the weight: see `VAE.parts`.
+        """
+        weight, bias = self.slices
+        rows = _overlap(part, weight, self.inputs, self.outputs)
+        if rows is not None:
+            self.formulas.linear_backward_weight(
+                self.x, cut_columns(self.dy, rows), cut(self.grads["weight"], rows)
+            )
+        units = _overlap(part, bias, 1, self.outputs)
+        if units is not None:
+            self.formulas.linear_backward_bias(
+                cut_columns(self.dy, units), cut(self.grads["bias"], units)
+            )
 
 
 class _Activation(Layer):

@@ -7,8 +7,11 @@ asking; nothing here remembers anything. Who needs which noise is decided by the
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
+
+UNIT = 64  # rows that are drawn from one place of a stream
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
@@ -28,7 +31,7 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
 
 
 def normal(
-    seed: int, purpose: str, step: int, shape: tuple[int, ...], dtype: str = "float32"
+    seed: int, purpose: str, step: int, shape: tuple[int, ...], dtype: Any = "float32"
 ) -> np.ndarray:
     """Return standard normal numbers of that shape; float32 and float64 are different streams."""
     return generator(seed, purpose, step).standard_normal(shape, dtype=dtype)
@@ -37,3 +40,41 @@ def normal(
 def permutation(seed: int, purpose: str, step: int, n: int) -> np.ndarray:
     """Return a random order of 0 .. n-1."""
     return generator(seed, purpose, step).permutation(n)
+
+
+class RowNoise:
+    """Noise for numbered rows: a row gets the same numbers whoever asks, and in whatever order.
+
+    Rows are drawn in units of 64, each from its own place in the stream: Philox generates numbers
+    from a counter (Salmon and others 2011), and the unit's number is the counter's third word.
+
+    Parameters
+    ----------
+    seed, purpose, step
+        Which stream: see `generator`.
+    """
+
+    def __init__(self, seed: int, purpose: str, step: int = 0) -> None:
+        self._generator = generator(seed, purpose, step)
+        self._start = self._generator.bit_generator.state
+
+    def normal(self, first: int, out: np.ndarray) -> np.ndarray:
+        """Overwrite out (n, columns) with standard normal numbers for rows first, first + 1, ..."""
+        return self._fill(first, out, self._generator.standard_normal)
+
+    def uniform(self, first: int, out: np.ndarray) -> np.ndarray:
+        """Overwrite out (n, columns) with uniform numbers in [0, 1), rows as in `normal`."""
+        return self._fill(first, out, self._generator.random)
+
+    def _fill(self, first: int, out: np.ndarray, draw: Any) -> np.ndarray:
+        last = first + len(out)
+        for unit in range(first // UNIT, -(-last // UNIT)):
+            self._start["state"]["counter"][2] = unit
+            self._generator.bit_generator.state = self._start
+            begin, end = max(first, unit * UNIT), min(last, (unit + 1) * UNIT)
+            skip, part = begin - unit * UNIT, out[begin - first : end - first]
+            if skip == 0:
+                draw(out=part, dtype=out.dtype)
+            else:  # the unit's earlier rows belong to somebody else
+                part[...] = draw((skip + len(part), *out.shape[1:]), dtype=out.dtype)[skip:]
+        return out

@@ -44,7 +44,7 @@ class Adam:
         if not lr > 0:
             raise ArgumentError(f"the learning rate must be above 0, not {lr}")
         self.theta, self.grad = params.theta, params.grad
-        self.formulas, self.block = backend.formulas, backend.block
+        self.backend, self.formulas = backend, backend.formulas
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
         self.m, self.v, self._work = (
             backend.empty(self.theta.shape, self.theta.dtype) for _ in range(3)
@@ -66,9 +66,10 @@ class Adam:
         )
 
     def update(self, part: slice) -> None:
-        """Update one part of the vector; threads may update different parts at once."""
-        for start in range(part.start, part.stop, self.block):
-            block: Any = slice(start, min(start + self.block, part.stop))
+        """Update one part of the vector; processes may update different parts at once."""
+        scratch = self._work[part.start : part.stop]  # other parts, other scratch
+        for start in range(part.start, part.stop, self.backend.block):
+            block: Any = slice(start, min(start + self.backend.block, part.stop))
             self.formulas.adam(
                 self.theta[block],
                 self.grad[block],
@@ -78,5 +79,5 @@ class Adam:
                 self.beta2,
                 self._rate,
                 self._floor,
-                self._work[block],
+                scratch[: block.stop - block.start],
             )

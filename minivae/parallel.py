@@ -1,23 +1,36 @@
-"""A team of threads that share one training step, and the steps of an epoch taken by it.
+"""Several processes that share one training step: how they start, meet and end.
 
-NumPy lets go of the interpreter's lock inside its loops and products, so plain threads run side by
-side. What a step computes is for the model and the optimizer; here is only who computes which part.
+What a step computes is for the model and the optimizer; here is only who computes which part.
+
+Why processes and not threads: a step makes a hundred short NumPy calls, and threads hand Python's
+lock to one another around each of them, at several microseconds a time. Copies of the process
+(`fork`) have a lock each. They work on the same arrays because `shared_empty` takes memory that a
+fork shares, and they live for one epoch. Where a fork is not safe (Windows; a process that runs
+threads of its own; processors that may reorder writes to memory), one process computes all, and
+only the matrix products use several threads.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
+import platform
+import signal
 import threading
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from minivae.pixels import Source, gather
+from minivae.errors import MinivaeError
 
-# Below this many images per thread, waiting for one another costs more than is gained.
-ROWS_PER_THREAD = 16
+SPINS = 2000  # looks at a flag before the processor is offered to others
+# On x86 a process sees the writes of another in the order in which they were made; the flags
+# below rely on it.
+ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
 
 
 def available_cores() -> int:
@@ -27,185 +40,127 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-class Team:
-    """Threads that run the same phases together, each on its own share.
+def shared_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return a C-contiguous array, zeros at first, in memory that forked processes share."""
+    if not (hasattr(os, "fork") and ORDERED):
+        return np.empty(shape, dtype)
+    count = int(np.prod(shape))
+    memory = mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize))
+    return np.frombuffer(memory, dtype, count).reshape(shape)
 
-    The caller is member 0. Between phases all wait for one another. While a team exists, the
-    products' own threads are off (each member calls BLAS with one thread); `close` restores them.
+
+def is_shared(array: np.ndarray) -> bool:
+    """Whether forked processes see one another's writes to this array."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(getattr(base, "obj", base), mmap.mmap)  # NumPy holds it in a memoryview
+
+
+def can_fork() -> bool:
+    """Whether copies of this process can share its work: see the head of this module."""
+    return hasattr(os, "fork") and ORDERED and threading.active_count() == 1
+
+
+def blas_threads(threads: int) -> AbstractContextManager[Any]:
+    """Return a context in which matrix products use that many threads; restored afterwards."""
+    return threadpool_limits(threads, user_api="blas")
+
+
+class Crew:
+    """A process, member 0, and copies of it that compute with it until they are done.
 
     Parameters
     ----------
     size : int
-        How many threads, the caller's included.
+        How many members, the first process included.
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
-        self._limits = threadpool_limits(1, user_api="blas")
-        self._phases: tuple[Callable[[int], None], ...] | None = ()
-        self._errors: list[BaseException | None] = [None] * size
-        self._round = [0] * size
-        # Two sets of locks, used in turn: token [set][j][k] tells k that j has arrived.
-        self._tokens = [
-            [[threading.Lock() for _ in range(size)] for _ in range(size)] for _ in range(2)
-        ]
-        for lock in (lock for side in self._tokens for row in side for lock in row):
-            lock.acquire()
-        for k in range(1, size):
-            threading.Thread(target=self._work, args=(k,), daemon=True).start()
+        self.size, self.k = size, 0
+        flags = shared_empty((size, 8), np.int64)  # a cache line each: how often it has arrived
+        self._arrived = [memoryview(flags[k]) for k in range(size)]
+        self._children: list[int] = []
+        self._round = 0
+        self._parent = os.getpid()
 
-    def __enter__(self) -> Team:  # noqa: D105
-        return self
+    def start(self, work: Callable[[], None]) -> None:
+        """Let each copy call `work`, with its number in `self.k`, and end."""
+        for k in range(1, self.size):
+            child = os.fork()
+            if child == 0:
+                self._be_member(k, work)
+            self._children.append(child)
 
-    def __exit__(self, *error: object) -> None:  # noqa: D105
-        self.close()
+    def _be_member(self, k: int, work: Callable[[], None]) -> None:
+        status = 1
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
+            self.k, self._children = k, []
+            work()
+            status = 0
+        finally:
+            os._exit(status)
 
-    def close(self) -> None:
-        """End the threads and give BLAS its own threads back."""
-        if self._limits is not None:
-            self._phases = None
-            self._meet(0)
-            self._limits.restore_original_limits()
-            self._limits = None
+    def rows(self, n: int) -> slice:
+        """Return this member's share of n rows."""
+        return slice(n * self.k // self.size, n * (self.k + 1) // self.size)
 
-    def rows(self, k: int, n: int) -> slice:
-        """Return member k's share of n rows."""
-        return slice(n * k // self.size, n * (k + 1) // self.size)
-
-    def run(self, *phases: Callable[[int], None]) -> None:
-        """Call every phase with each member's number, all members at once, one phase after another.
-
-        An exception in any member is raised here, after all have stopped.
-        """
-        if self.size == 1:
-            for phase in phases:
-                phase(0)
-            return
-        self._phases = phases
-        self._meet(0)
-        self._take_part(0)
-        for error in self._errors:
-            if error is not None:
-                self._errors = [None] * self.size
-                raise error
-
-    def _work(self, k: int) -> None:
-        np.seterr(all="ignore")  # of this thread alone; training.py looks for what is not finite
-        while True:
-            self._meet(k)
-            if self._phases is None:
-                return
-            self._take_part(k)
-
-    def _take_part(self, k: int) -> None:
-        for phase in self._phases or ():
-            if self._errors[k] is None:
-                try:
-                    phase(k)
-                except BaseException as error:  # raised again by the caller of `run`
-                    self._errors[k] = error
-            self._meet(k)
-
-    def _meet(self, k: int) -> None:
+    def meet(self) -> None:
         """Return when every member has called this equally often."""
-        tokens = self._tokens[self._round[k] % 2]
-        self._round[k] += 1
-        others = [j for j in range(self.size) if j != k]
-        for j in others:
-            tokens[k][j].release()
-        for j in others:
-            tokens[j][k].acquire()
+        self._round += 1
+        self._arrived[self.k][0] = self._round
+        for arrived in self._arrived:
+            self._await(arrived, self._round)
 
+    def release(self) -> None:
+        """As member 0: let the others pass their next `follow`."""
+        self._round += 1
+        self._arrived[0][0] = self._round
 
-class Steps:
-    """The training steps of an epoch on NumPy: each takes a batch, the gradients and Adam's update.
+    def follow(self) -> None:
+        """As another member: wait for member 0's `release`."""
+        self._round += 1
+        self._arrived[self.k][0] = self._round
+        self._await(self._arrived[0], self._round)
 
-    First every member passes its rows of the batch forward and back; then each computes its share
-    of the parameters' gradients, from all rows, and updates those parameters: no gradients to sum.
+    def _await(self, arrived: memoryview, count: int) -> None:
+        spins = 0
+        while arrived[0] < count:
+            spins += 1
+            if spins > SPINS:
+                self._yield(spins)
 
-    Parameters
-    ----------
-    vae, adam
-        The model and its optimizer.
-    source : Source
-        The images to train on.
-    batch_size : int
-        Images per step; the last batch of an epoch may be smaller.
-    team : Team
-        Who computes.
-    """
+    def _yield(self, spins: int) -> None:
+        """Offer the processor to others, and notice when the one waited for has ended."""
+        if spins % 256 == 0:
+            if self.k and os.getppid() != self._parent:
+                os._exit(1)
+            for child in self._children:
+                if os.waitpid(child, os.WNOHANG)[0]:
+                    self._children.remove(child)
+                    raise MinivaeError(
+                        "a process that shares the training step has ended; resume the run, "
+                        "with --threads 1 if it happens again"
+                    )
+        if spins < 20 * SPINS:
+            os.sched_yield() if hasattr(os, "sched_yield") else time.sleep(0)
+        else:
+            time.sleep(2e-4)
 
-    asynchronous = False  # a step is done when it returns
-
-    def __init__(self, vae: Any, adam: Any, source: Source, batch_size: int, team: Team) -> None:
-        self.vae, self.adam, self.source, self.team = vae, adam, source, team
-        self.batch_size = batch_size
-        self._raw = np.empty((batch_size, vae.pixels), source.rows.dtype)
-        self._x = np.empty((batch_size, vae.pixels), vae.dtype)
-        self._eps = np.empty((batch_size, vae.latent), vae.dtype)
-        self._uniform = np.empty((batch_size, vae.pixels), np.float32) if source.sampled else None
-        self._terms = [(0.0, 0.0)] * team.size
-
-    def begin(
-        self,
-        order: np.ndarray,
-        eps: np.random.Generator,
-        uniform: np.random.Generator,
-        first: int = 0,
-        totals: tuple[float, float] = (0.0, 0.0),
-    ) -> None:
-        """Start an epoch over the images in that order, at batch `first` with those sums so far."""
-        self._order, self._eps_stream, self._uniform_stream = order, eps, uniform
-        self.nll_sum, self.kl_sum = totals
-        for i in range(first):
-            self._draw(len(self._batch(i)))
-
-    def step(self, i: int) -> float:
-        """Take step i of the epoch; return the batch's loss in nats per image."""
-        indices = self._batch(i)
-        n = len(indices)
-        self._draw(n)
-        x, eps = self._x[:n], self._eps[:n]
-        self.adam.advance()
-
-        def pass_rows(k: int) -> None:
-            rows = self.team.rows(k, n)
-            uniform = None if self._uniform is None else self._uniform[rows]
-            gather(
-                self.source.rows,
-                indices[rows],
-                x[rows],
-                self._raw[rows],
-                binarize=self.source.binarize,
-                uniform=uniform,
-            )
-            self._terms[k] = self.vae.backward_rows(x, eps, rows)
-
-        def update_params(k: int) -> None:
-            for linear in self.vae.linears:
-                linear.backward_params(k, self.team.size)
-                for part in linear.flat_shares(k, self.team.size):
-                    self.adam.update(part)
-
-        self.team.run(pass_rows, update_params)
-        nll = sum(term[0] for term in self._terms)
-        kl = sum(term[1] for term in self._terms)
-        self.nll_sum += nll * n
-        self.kl_sum += kl * n
-        return nll + self.vae.beta * kl
-
-    def totals(self) -> tuple[float, float]:
-        """Return the sums of nll and kl over the images of this epoch so far, in nats."""
-        return self.nll_sum, self.kl_sum
+    def wait(self) -> None:
+        """As member 0: return when all copies have finished their work."""
+        while self._children:
+            child = self._children[-1]
+            status = os.waitpid(child, 0)[1]
+            self._children.pop()
+            if status:
+                raise MinivaeError("a process that shares the work has failed: use --threads 1")
 
     def close(self) -> None:
-        """End the team."""
-        self.team.close()
-
-    def _batch(self, i: int) -> np.ndarray:
-        return self._order[i * self.batch_size : (i + 1) * self.batch_size]
-
-    def _draw(self, n: int) -> None:
-        self._eps_stream.standard_normal(out=self._eps[:n], dtype=self._eps.dtype)
-        if self._uniform is not None:
-            self._uniform_stream.random(out=self._uniform[:n], dtype=np.float32)
+        """As member 0: end the copies that are still there."""
+        while self._children:
+            child = self._children.pop()
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)

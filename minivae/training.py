@@ -14,9 +14,9 @@ import numpy as np
 
 from minivae.data import BINARIZE, Dataset, gather
 from minivae.errors import ArgumentError, NotFiniteError
-from minivae.noise import generator, permutation
+from minivae.noise import RowNoise, generator, normal, permutation
 from minivae.optim import Adam
-from minivae.parallel import Team
+from minivae.parallel import Crew, available_cores, blas_threads, can_fork, shared_empty
 from minivae.pixels import Source
 from minivae.vae import BLOCK, VAE, Terms
 from minivae.watch import CHECK, Watch
@@ -143,8 +143,8 @@ class Training:
         """Bring the steps to where this training stands in its epoch."""
         self._steps.begin(
             permutation(self.seed, "order", self.epoch, len(self.data.train)),
-            generator(self.seed, "eps", self.epoch),
-            generator(self.seed, "binarize", self.epoch),
+            RowNoise(self.seed, "eps", self.epoch),
+            RowNoise(self.seed, "binarize", self.epoch),
             self.step,
             (self.nll_sum, self.kl_sum),
         )
@@ -186,7 +186,11 @@ class Training:
         n, beta = len(self.data.train), self.vae.beta
         nll, kl = self.nll_sum / n, self.kl_sum / n
         test = evaluate(
-            self.vae, self.data.test, binarize=self.binarize, seed=self.seed, team=steps.team
+            self.vae,
+            self.data.test,
+            binarize=self.binarize,
+            seed=self.seed,
+            threads=self.threads,
         )
         record = Record(
             self.epoch + 1,
@@ -231,7 +235,7 @@ def train(
 
 
 def evaluate(
-    vae: VAE, rows: Any, *, binarize: str = "none", seed: int = 0, team: Team | None = None
+    vae: VAE, rows: Any, *, binarize: str = "none", seed: int = 0, threads: int | None = None
 ) -> Terms:
     """Return (loss, nll, kl) over all rows, in nats per image, with one draw of z an image.
 
@@ -245,16 +249,36 @@ def evaluate(
         "none", "threshold" or "sampled".
     seed : int
         Of the noise in z (and in "sampled" pixels); the same for every call with this seed.
-    team : Team, optional
-        Threads that share the work.
+    threads : int, optional
+        How many cores to use; None: those available.
 
     Raises
     ------
     NotFiniteError
         If the loss is not a finite number.
     """
-    with np.errstate(all="ignore"):
-        terms = _evaluate(vae, rows, binarize, seed, team)
+    threads = available_cores() if threads is None else threads
+    alone = vae.backend.name != "numpy" or threads == 1 or len(rows) < 2 * BLOCK or not can_fork()
+    crew = Crew(1 if alone else threads)
+    log_likelihood, kl = (shared_empty((len(rows),), np.float64) for _ in range(2))
+
+    def share() -> None:
+        if crew.k > 0:
+            vae.renew_buffers()
+        blocks = range(-(-len(rows) // BLOCK))[crew.rows(-(-len(rows) // BLOCK))]
+        for i in blocks:
+            block = slice(i * BLOCK, min((i + 1) * BLOCK, len(rows)))
+            log_likelihood[block], kl[block] = _evaluate_block(vae, rows, binarize, seed, i, block)
+
+    try:
+        with blas_threads(threads if alone else 1), np.errstate(all="ignore"):
+            crew.start(share)
+            share()
+            crew.wait()
+    finally:
+        crew.close()
+    nll_mean, kl_mean = -float(log_likelihood.mean()), float(kl.mean())
+    terms = Terms(nll_mean + vae.beta * kl_mean, nll_mean, kl_mean)
     if not math.isfinite(terms.loss):
         raise NotFiniteError(
             f"the test loss is not finite (nll {terms.nll}, kl {terms.kl}): the model's numbers "
@@ -263,30 +287,19 @@ def evaluate(
     return terms
 
 
-def _evaluate(vae: VAE, rows: Any, binarize: str, seed: int, team: Team | None) -> Terms:
-    n = len(rows)
-    eps_stream, uniform_stream = (generator(seed, f"evaluate {what}") for what in ("eps", "x"))
-    log_likelihood, kl = np.empty(n), np.empty(n)
-    for start in range(0, n, BLOCK):
-        block = slice(start, min(start + BLOCK, n))
-        indices = np.arange(block.start, block.stop)
-        shape = (len(indices), vae.pixels)
-        eps = eps_stream.standard_normal((len(indices), vae.latent), dtype=vae.dtype)
-        uniform = uniform_stream.random(shape, np.float32) if binarize == "sampled" else None
-        x = gather(rows, indices, np.empty(shape, vae.dtype), binarize=binarize, uniform=uniform)
-        x, eps = vae.backend.asarray(x), vae.backend.asarray(eps)
-
-        def pass_rows(k: int, x: Any = x, eps: Any = eps, start: int = start) -> None:
-            part = slice(0, len(x)) if team is None else team.rows(k, len(x))
-            out = slice(start + part.start, start + part.stop)
-            log_likelihood[out], kl[out] = map(vae.backend.to_host, vae.forward_rows(x, eps, part))
-
-        if team is None:
-            pass_rows(0)
-        else:
-            team.run(pass_rows)
-    nll_mean, kl_mean = -float(log_likelihood.mean()), float(kl.mean())
-    return Terms(nll_mean + vae.beta * kl_mean, nll_mean, kl_mean)
+def _evaluate_block(
+    vae: VAE, rows: Any, binarize: str, seed: int, i: int, block: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log p(x|z) and KL of each image of block i; its noise depends on seed and i alone."""
+    indices = np.arange(block.start, block.stop)
+    shape = (len(indices), vae.pixels)
+    eps = normal(seed, "evaluate eps", i, (len(indices), vae.latent), vae.dtype)
+    uniform = None
+    if binarize == "sampled":
+        uniform = generator(seed, "evaluate x", i).random(shape, np.float32)
+    x = gather(rows, indices, np.empty(shape, vae.dtype), binarize=binarize, uniform=uniform)
+    terms = vae.forward_rows(vae.backend.asarray(x), vae.backend.asarray(eps))
+    return tuple(map(vae.backend.to_host, terms))
 
 
 def active_units(mu: np.ndarray, threshold: float = 0.01) -> int:

@@ -153,14 +153,13 @@ class VAE:
         if len(x) != len(eps) or len(x) == 0:
             raise ArgumentError(f"{len(x)} images and {len(eps)} rows of noise: give one row each")
         nll, kl = self.backward_rows(x, eps)
-        for linear in self.linears:
-            linear.backward_params()
+        self.backward_params()
         return Terms(nll + self.beta * kl, nll, kl)
 
     def backward_rows(self, x: Any, eps: Any, rows: slice = ALL) -> tuple[Any, Any]:
         """Pass some rows of the batch forward and back; return their part of (nll, kl).
 
-        The parameters' gradients follow from `Linear.backward_params`, once all rows are done.
+        The parameters' gradients follow from `backward_params`, once all rows are done.
         """
         f, scale = self.formulas, 1 / len(x)
         dlogits, work = self._buffer("dlogits", x), self._buffer("work", x)
@@ -182,6 +181,24 @@ class VAE:
         self.sampler.backward(dz, dmu, dlogvar, rows)  # adds the path through z to the KL's own
         self.encoder.backward_to_first(dstats, rows)  # dmu and dlogvar are the halves of dstats
         return nll, kl
+
+    def backward_params(self, part: slice = ALL) -> None:
+        """Overwrite the gradients in a part of the flat vector, once all rows have passed."""
+        for linear in self.linears:
+            linear.backward_params(part)
+
+    def parts(self, n: int) -> list[slice]:
+        """Return the flat vector cut into n parts of nearly equal size, between rows of weights."""
+        ends = [0]
+        for k in range(1, n):
+            end = self.theta.size * k // n
+            for linear in self.linears:
+                weight = linear.slices[0]
+                if weight.start <= end < weight.stop:
+                    end -= (end - weight.start) % linear.inputs
+            ends.append(end)
+        ends.append(self.theta.size)
+        return [slice(start, stop) for start, stop in pairwise(ends)]
 
     def forward_rows(self, x: Any, eps: Any, rows: slice = ALL) -> tuple[Any, Any]:
         """Return log p(x|z) and the KL of each of these rows, both (b,); no gradients."""
@@ -256,6 +273,11 @@ class VAE:
         z = self._buffer("mu", mu)
         z[...] = mu
         return self._decode(z)
+
+    def renew_buffers(self) -> None:
+        """Use new buffers from now on: a copy of the process must not write into shared ones."""
+        for layer in (self, self.sampler, *self.encoder.layers, *self.decoder.layers):
+            layer.buffers.clear()
 
     # --- shapes --------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from host_device import KINDS, HostGraph, device_of, needs_compiler, view
 import minivae.cuda.epoch
 from minivae.backend import CupyBackend, NumpyBackend
 from minivae.data import Dataset
-from minivae.noise import generator, permutation
+from minivae.noise import RowNoise, permutation
 from minivae.optim import Adam
 from minivae.pixels import Source
 from minivae.training import Training
@@ -42,8 +42,8 @@ def make(backend, rows, binarize="none", dtype="float32", beta=1.0):
 def streams(epoch):
     return (
         permutation(0, "order", epoch, N),
-        generator(0, "eps", epoch),
-        generator(0, "binarize", epoch),
+        RowNoise(0, "eps", epoch),
+        RowNoise(0, "binarize", epoch),
     )
 
 
@@ -226,7 +226,7 @@ def test_a_graph_that_fails_is_not_used(monkeypatch, fault):
 
 def test_a_batch_larger_than_the_data_is_the_whole_data():
     _, _, steps = make(cupy_backend(), images()[:B])
-    steps.begin(np.arange(B), generator(0, "eps", 0), generator(0, "binarize", 0))
+    steps.begin(np.arange(B), RowNoise(0, "eps", 0), RowNoise(0, "binarize", 0))
     steps.step(0)
     assert np.isfinite(steps.totals()).all() and steps.captured
 

@@ -128,14 +128,16 @@ def test_linear(f, B, inputs, outputs, dtype):
     def run():
         f.linear(x, W, b, y)
         f.linear_backward_input(dy, W, dx)
-        f.linear_backward_params(x, dy, dW, db)
+        f.linear_backward_weight(x, dy, dW)
+        f.linear_backward_bias(dy, db)
         return y, dx, dW, db
 
     both_ways(f, run)
     want = [np.empty(a.shape) for a in (y, dx, dW, db)]
     formulas.linear(*map(wide, (x, W, b)), want[0])
     formulas.linear_backward_input(wide(dy), wide(W), want[1])
-    formulas.linear_backward_params(wide(x), wide(dy), want[2], want[3])
+    formulas.linear_backward_weight(wide(x), wide(dy), want[2])
+    formulas.linear_backward_bias(wide(dy), want[3])
     size = np.abs(wide(x)).max() * np.abs(wide(W)).max(), np.abs(wide(dy)).max()
     for got, expected, depth in zip(run(), want, (inputs, outputs, B, B), strict=True):
         near(got, expected, 2 * depth + 4, *size)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from minivae import VAE, Adam
-from minivae.parallel import Steps, Team
+from minivae.parallel import can_fork
 from minivae.pixels import Source
+from minivae.steps import Steps
 
 # (relative to each number, relative to the largest of its tensor). Both sides sum the same numbers
 # in other orders. In float64 a rounding is 1e-16, and ten steps let none of them grow beyond 1e-12.
@@ -64,15 +65,13 @@ def test_ten_steps_are_pytorchs(dtype, tolerance):
 
 
 class Noise:
-    """A stream that gives PyTorch's noise, batch after batch."""
+    """PyTorch's noise of one epoch, row by row."""
 
-    def __init__(self, noise):
-        self.rows = iter(noise)
+    def __init__(self, rows):
+        self.rows = rows
 
-    def standard_normal(self, out, dtype):
-        assert out.dtype == dtype
-        for row in out:
-            row[...] = next(self.rows)
+    def normal(self, first, out):
+        out[...] = self.rows[first : first + len(out)]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -80,15 +79,15 @@ class Noise:
 def test_ten_steps_over_threads_are_pytorchs(dtype, tolerance, threads):
     vae, adam = start(dtype)
     images, epochs = GOLDEN["images"], GOLDEN["order"].reshape(2, -1)
-    noise = Noise(GOLDEN["eps"])
-    with Team(threads) as team:
-        steps = Steps(vae, adam, Source(images), BATCHES[0], team)
-        for epoch, order in enumerate(epochs):
-            steps.begin(order, noise, None)
-            for i in range(len(BATCHES) // 2):
-                step = epoch * len(BATCHES) // 2 + i
-                loss = steps.step(i)
-                assert loss == pytest.approx(GOLDEN["terms"][step, 0], rel=sum(tolerance))
-                follows(vae, step, tolerance)
-            sums = [n * GOLDEN["terms"][step - 4 + i, 1:] for i, n in enumerate(BATCHES[:5])]
-            assert steps.totals() == pytest.approx(tuple(np.sum(sums, axis=0)), rel=sum(tolerance))
+    noise = GOLDEN["eps"].reshape(2, epochs.shape[1], -1)
+    steps = Steps(vae, adam, Source(images), BATCHES[0], threads)
+    assert steps.members == (threads if can_fork() else 1)
+    for epoch, order in enumerate(epochs):
+        steps.begin(order, Noise(noise[epoch]), None)
+        for i in range(len(BATCHES) // 2):
+            step = epoch * len(BATCHES) // 2 + i
+            loss = steps.step(i)
+            assert loss == pytest.approx(GOLDEN["terms"][step, 0], rel=sum(tolerance))
+            follows(vae, step, tolerance)
+        sums = [n * GOLDEN["terms"][step - 4 + i, 1:] for i, n in enumerate(BATCHES[:5])]
+        assert steps.totals() == pytest.approx(tuple(np.sum(sums, axis=0)), rel=sum(tolerance))

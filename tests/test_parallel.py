@@ -1,112 +1,145 @@
-"""Threads: who does what, what happens when one fails, and that their number changes nothing."""
+"""Processes: who does what, what happens when one fails, and that their number changes nothing."""
 
 import itertools
-import threading
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from minivae import VAE, Adam
-from minivae.noise import generator, permutation
-from minivae.parallel import Steps, Team
+from minivae import VAE, Adam, MinivaeError
+from minivae.noise import RowNoise, permutation
+from minivae.parallel import Crew, can_fork, is_shared, shared_empty
 from minivae.pixels import Source
+from minivae.steps import Steps
+
+forks = pytest.mark.skipif(not can_fork(), reason="this process cannot share work by forking")
 
 
 def blas_threads():
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
-# --- the team ------------------------------------------------------------------------------------
+def alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# --- the crew ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 128])
 def test_rows_are_shared_without_gap_or_overlap(size, n):
-    with Team(size) as team:
-        shares = [team.rows(k, n) for k in range(size)]
+    crew, shares = Crew(size), []
+    for crew.k in range(size):
+        shares.append(crew.rows(n))
     assert [i for share in shares for i in range(n)[share]] == list(range(n))
     lengths = [share.stop - share.start for share in shares]
     assert max(lengths) - min(lengths) <= 1
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_every_member_takes_every_phase_and_waits_for_the_others(size):
-    with Team(size) as team:
-        for _ in range(50):
-            seen = np.zeros((3, size), int)
-            whole = []
-
-            def phase(number, seen=seen, whole=whole):
-                def take_part(k):
-                    # All of the phase before is done, and nothing of the phase after.
-                    whole.append((seen[:number] == 1).all() and (seen[number + 1 :] == 0).all())
-                    seen[number, k] += 1
-
-                return take_part
-
-            team.run(phase(0), phase(1), phase(2))
-            assert (seen == 1).all()
-            assert all(whole)
+def test_shared_memory_is_recognised_through_views():
+    assert is_shared(shared_empty((3, 4), "float32")[1:, ::2].T) == hasattr(os, "fork")
+    assert not is_shared(np.empty((3, 4)))
+    assert not is_shared(shared_empty((3, 4), "float32").copy())
 
 
-@pytest.mark.parametrize("size", [2, 3])
-def test_members_are_different_threads_and_the_caller_is_the_first(size):
-    idents = [None] * size
-    with Team(size) as team:
-        team.run(lambda k: idents.__setitem__(k, threading.get_ident()))
-    assert idents[0] == threading.get_ident()
-    assert len(set(idents)) == size
+@forks
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_members_wait_for_one_another(size):
+    """At each meeting every member finds what all wrote before it, and nothing from after it."""
+    seen, wrong = shared_empty((50, size), np.int64), shared_empty((size,), np.int64)
+    crew = Crew(size)
+
+    def work():
+        for i in range(50):
+            seen[i, crew.k] += 1
+            crew.meet()
+            wrong[crew.k] += (seen[: i + 1] != 1).sum() + (seen[i + 2 :] != 0).sum()
+
+    crew.start(work)
+    work()
+    crew.wait()
+    assert (seen == 1).all()
+    assert (wrong == 0).all()
 
 
-@pytest.mark.parametrize("size, failing", [(1, 0), (2, 0), (2, 1), (3, 2)])
-def test_an_exception_in_a_member_is_raised_and_the_team_goes_on(size, failing):
-    with Team(size) as team:
-        later = []
+@forks
+def test_followers_wait_for_the_first_member():
+    count = shared_empty((1,), np.int64)
+    crew = Crew(2)
 
-        def fails(k):
-            if k == failing:
-                raise KeyError(f"member {k}")
+    def work():
+        crew.follow()
+        count[0] += 1
+        crew.meet()
 
-        for _ in range(3):
-            with pytest.raises(KeyError, match=f"member {failing}"):
-                team.run(fails, later.append)
-            assert failing not in later
-            done = []
-            team.run(done.append)
-            assert sorted(done) == list(range(size))
-
-
-def test_blas_has_one_thread_while_a_team_exists_and_its_own_afterwards():
-    with threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        with Team(2):
-            assert set(blas_threads()) == {1}
-        assert blas_threads() == before
-        team = Team(1)
-        assert set(blas_threads()) == {1}
-        team.close()
-        team.close()  # twice does no harm
-        assert blas_threads() == before
+    crew.start(work)
+    time.sleep(0.05)
+    assert count[0] == 0
+    crew.release()
+    crew.meet()
+    assert count[0] == 1
+    crew.wait()
 
 
-def test_blas_gets_its_threads_back_after_an_exception():
-    with threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        with pytest.raises(ZeroDivisionError), Team(2) as team:
-            team.run(lambda k: 1 / 0)
-        assert blas_threads() == before
+@forks
+@pytest.mark.parametrize("fault", ["raises", "is killed"])
+def test_a_member_that_ends_early_is_an_error_and_no_hang(fault, capfd):
+    crew = Crew(2)
+
+    def work():
+        if fault == "raises":
+            raise KeyError("in a member")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    crew.start(work)
+    with pytest.raises(MinivaeError, match="has ended"):
+        crew.meet()
+    crew.close()
 
 
-def test_close_ends_the_threads():
-    before = set(threading.enumerate())
-    team = Team(3)
-    added = set(threading.enumerate()) - before
-    team.close()
-    for thread in added:
-        thread.join(10)
-    assert len(added) == 2
-    assert not any(thread.is_alive() for thread in added)
+@forks
+def test_close_ends_the_members():
+    crew = Crew(3)
+    crew.start(crew.follow)
+    children = list(crew._children)
+    assert len(children) == 2
+    assert all(map(alive, children))
+    crew.close()
+    assert not any(map(alive, children))
+
+
+@forks
+def test_members_end_when_the_first_process_is_killed():
+    """A child starts a crew and is killed; its own child must not stay."""
+    told = shared_empty((1,), np.int64)
+
+    def member():
+        told[0] = os.getpid()
+        crew.follow()
+
+    parent = os.fork()
+    crew = Crew(2)
+    if parent == 0:
+        crew.start(member)
+        time.sleep(60)
+        os._exit(0)
+    while told[0] == 0:
+        time.sleep(0.01)
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    for _ in range(500):
+        if not alive(int(told[0])):
+            return
+        time.sleep(0.01)
+    pytest.fail("the member outlived the first process by 5 seconds")
 
 
 # --- the steps -----------------------------------------------------------------------------------
@@ -119,21 +152,21 @@ def train(threads, dtype="float32", binarize="none", batch_size=16, epochs=2, cu
     vae = VAE(30, hidden=(12, 8), latent=4, seed=1, dtype=dtype)
     adam = Adam(vae.parameters, vae.backend, 1e-2)
     losses = []
-    with Team(threads) as team:
-        steps = Steps(vae, adam, Source(IMAGES, binarize), batch_size, team)
-        for epoch in range(epochs):
+    steps = Steps(vae, adam, Source(IMAGES, binarize), batch_size, threads)
+    assert steps.members == (threads if can_fork() else 1)
+    for epoch in range(epochs):
 
-            def begin(*position, epoch=epoch, steps=steps):
-                order = permutation(0, "order", epoch, len(IMAGES))
-                streams = (generator(0, purpose, epoch) for purpose in ("eps", "binarize"))
-                steps.begin(order, *streams, *position)
+        def begin(*position, epoch=epoch):
+            order = permutation(0, "order", epoch, len(IMAGES))
+            noise = (RowNoise(0, purpose, epoch) for purpose in ("eps", "binarize"))
+            steps.begin(order, *noise, *position)
 
-            begin()
-            for i in range(-(-len(IMAGES) // batch_size)):
-                if i == cut:
-                    begin(i, steps.totals())
-                losses.append(steps.step(i))
-            losses.append(steps.totals())
+        begin()
+        for i in range(-(-len(IMAGES) // batch_size)):
+            if i == cut:
+                begin(i, steps.totals())
+            losses.append(steps.step(i))
+        losses.append(steps.totals())
     return vae.theta.copy(), adam.m.copy(), losses
 
 
@@ -165,16 +198,16 @@ def test_steps_are_the_models_and_adams(threads, binarize):
     theta, _, losses = train(threads, "float64", binarize, epochs=1)
     vae = VAE(30, hidden=(12, 8), latent=4, seed=1, dtype="float64")
     adam = Adam(vae.parameters, vae.backend, 1e-2)
-    order, eps, uniform = (
-        permutation(0, "order", 0, 70), generator(0, "eps", 0), generator(0, "binarize", 0),
-    )  # fmt: skip
+    order = permutation(0, "order", 0, 70)
+    noise = RowNoise(0, "eps", 0).normal(0, np.empty((70, 4)))
+    uniform = RowNoise(0, "binarize", 0).uniform(0, np.empty((70, 30), np.float32))
     sums = np.zeros(2)
     for i in range(5):
         rows = order[16 * i : 16 * (i + 1)]
         x = IMAGES[rows] / 255
         if binarize == "sampled":
-            x = (uniform.random(x.shape, np.float32) < x).astype(np.float64)
-        terms = vae.step(x, eps.standard_normal((len(rows), 4)))
+            x = (uniform[16 * i : 16 * (i + 1)] < x).astype(np.float64)
+        terms = vae.step(x, noise[16 * i : 16 * (i + 1)])
         adam.step()
         assert losses[i] == pytest.approx(terms.loss, rel=1e-11)
         sums += len(rows) * np.array(terms[1:])  # a smaller last batch counts by its size
@@ -197,3 +230,43 @@ def test_a_batch_of_fewer_images_than_threads(threads):
     alone, _, losses_alone = train(1, "float64", batch_size=23)
     np.testing.assert_allclose(theta, alone, rtol=0, atol=1e-10)
     np.testing.assert_allclose(np.hstack(losses), np.hstack(losses_alone), rtol=1e-11)
+
+
+@forks
+@pytest.mark.parametrize("end", ["last step", "close"])
+def test_an_epoch_leaves_no_process_and_gives_blas_its_threads_back(end):
+    vae = VAE(30, hidden=(12, 8), latent=4)
+    steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 35, 3)
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        steps.begin(np.arange(70), RowNoise(0, "eps"), RowNoise(0, "binarize"))
+        children = list(steps._crew._children)
+        assert len(children) == 2
+        assert set(blas_threads()) == {1}
+        for i in range(2 if end == "last step" else 1):
+            steps.step(i)
+        if end == "close":
+            steps.close()
+        assert blas_threads() == before
+        assert not any(map(alive, children))
+
+
+@forks
+def test_the_model_is_not_for_others_in_the_middle_of_an_epoch():
+    """New buffers in one process would be unknown to the other: refused, never wrong numbers."""
+    vae = VAE(30, hidden=(12, 8), latent=4)
+    steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 20, 2)
+    steps.begin(np.arange(70), RowNoise(0, "eps"), RowNoise(0, "binarize"))
+    steps.step(0)
+    with pytest.raises(MinivaeError, match="between epochs"):
+        vae.encode(np.zeros((200, 30)))
+    steps.close()
+    vae.encode(np.zeros((200, 30)))
+
+
+def test_a_model_in_private_memory_trains_alone(monkeypatch):
+    """What no fork shares must not be shared out: the other processes would train copies."""
+    monkeypatch.setattr("minivae.backend.shared_empty", np.empty)
+    vae = VAE(30, hidden=(12, 8), latent=4)
+    steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 20, 2)
+    assert steps.members == 1

@@ -164,9 +164,8 @@ def test_a_batch_in_parts_has_the_same_gradients(cuts, shares):
     terms = whole.step(x, eps)
     slices = [slice(a, b) for a, b in pairwise(cuts)]
     nll, kl = np.sum([parts.backward_rows(x, eps, rows) for rows in slices], axis=0)
-    for linear in parts.linears:
-        for share in range(shares):
-            linear.backward_params(share, shares)
+    for part in parts.parts(shares):
+        parts.backward_params(part)
     assert nll == pytest.approx(terms.nll, rel=1e-13)
     assert kl == pytest.approx(terms.kl, rel=1e-13)
     np.testing.assert_allclose(parts.grad, whole.grad, rtol=1e-11, atol=1e-15)
@@ -327,3 +326,17 @@ def test_impossible_settings_are_refused(settings, word):
 def test_wrong_shapes_and_counts_are_refused(call):
     with pytest.raises(MinivaeError):
         call(small())
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 50])
+def test_parts_are_the_whole_vector_and_nearly_equal(n):
+    vae = small(hidden=(7, 5))
+    parts = vae.parts(n)
+    assert [i for part in parts for i in range(vae.theta.size)[part]] == list(range(vae.theta.size))
+    longest_row = max(linear.inputs for linear in vae.linears)
+    for part in parts:
+        assert abs((part.stop - part.start) - vae.theta.size / n) <= longest_row + 1
+        for linear in vae.linears:
+            weight = linear.slices[0]
+            if weight.start <= part.start < weight.stop:
+                assert (part.start - weight.start) % linear.inputs == 0

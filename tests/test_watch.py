@@ -71,7 +71,7 @@ def spoil(t, step, tensor, value):
     real, place = t.adam.update, t.vae.parameters.slices[tensor]
 
     def update(part):
-        if t.epoch * t.steps_per_epoch + t.step == step and part.start <= place.start < part.stop:
+        if t.adam.steps == step + 1 and part.start <= place.start < part.stop:
             t.vae.grad[place.start] = value
         real(part)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minivae.cuda.detect import one_line
+from minivae.noise import RowNoise
 
 STEP, LR, BETA1, BETA2, EPS, BETA, RATE, FLOOR, CURSOR, NLL_SUM, KL_SUM = range(11)
 THREADS = 256
@@ -108,17 +109,15 @@ class DeviceSteps:
     def begin(
         self,
         order: np.ndarray,
-        eps: np.random.Generator,
-        uniform: np.random.Generator,
+        eps: RowNoise,
+        uniform: RowNoise,
         first: int = 0,
         totals: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         """Start an epoch over the images in that order, at batch `first` with those sums so far."""
         self.device.use()
-        self._order, self._eps_stream, self._uniform_stream = order, eps, uniform
+        self._order, self._eps_noise, self._uniform_noise = order, eps, uniform
         start = min(first * self.batch_size, len(order))
-        for skipped in range(0, start, self._block):
-            self._draw(min(self._block, start - skipped))
         self._end = start  # of the images that are on the device, as places in the order
         self._known.clear()
         self._put({STEP: self.adam.steps, NLL_SUM: totals[0], KL_SUM: totals[1]})
@@ -208,7 +207,7 @@ class DeviceSteps:
         self._end = min(start + self._block, len(self._order))
         indices = np.asarray(self._order[start : self._end], np.int64)
         n = len(indices)
-        noise, uniform = self._draw(n)
+        noise, uniform = self._draw(start, n)
         upload = self.device.upload
         if not self.resident:
             rows = np.ascontiguousarray(self.source.rows[indices], self._data.dtype)
@@ -220,12 +219,13 @@ class DeviceSteps:
             upload("uniform", uniform, self._uniform[:n])
         self._put({CURSOR: 0})
 
-    def _draw(self, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-        shape = (n, self.vae.latent)
-        noise = self._eps_stream.standard_normal(shape, dtype=self.vae.dtype)
+    def _draw(self, first: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+        noise = np.empty((n, self.vae.latent), self.vae.dtype)
+        self._eps_noise.normal(first, noise)
         if not self.source.sampled:
             return noise, None
-        return noise, self._uniform_stream.random((n, self.vae.pixels), dtype=np.float32)
+        uniform = np.empty((n, self.vae.pixels), np.float32)
+        return noise, self._uniform_noise.uniform(first, uniform)
 
     # --- Capturing -----------------------------------------------------------------------------
 

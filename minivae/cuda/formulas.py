@@ -51,9 +51,12 @@ class CudaFormulas:
         """Overwrite dx with dy W."""
         return self.products(dy, weight, dx)
 
-    def linear_backward_params(self, x: Array, dy: Array, dweight: Array, dbias: Array) -> None:
-        """Overwrite dweight with dy^T x and dbias with the sums of dy's columns."""
-        self.products(dy.T, x, dweight)
+    def linear_backward_weight(self, x: Array, dy: Array, dweight: Array) -> Array:
+        """Overwrite dweight with dy^T x."""
+        return self.products(dy.T, x, dweight)
+
+    def linear_backward_bias(self, dy: Array, dbias: Array) -> Array:
+        """Overwrite dbias with the sums of dy's columns."""
         rows, columns = dy.shape
         self.device.launch(
             "column_sums",
