@@ -16,7 +16,7 @@ ROOT = Path(minivae.__file__).parent
 ORDER = """
     errors formulas params noise
     files lock arrayfile idx images transfer download sources pixels
-    parallel cuda backend layers vae optim gradcheck
+    parallel steps cuda backend layers vae optim gradcheck
     data watch training sealed checkpoint rundir snapshots
     latent plots explore exercises
     cli
