@@ -96,7 +96,7 @@ def test_numbers_in_the_text_stand_in_script_or_output(page, capsys):
     known = "\n".join([*output_of(page, capsys), page.with_suffix(".py").read_text()])
     known += "\n".join(line for block in blocks(page, "text long") for line in block)
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    prose = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)", "", text, flags=re.DOTALL)
+    prose = re.sub(r"`[^`]*`|\]\([^)]*\)", "", text, flags=re.DOTALL)
     numbers = re.findall(r"\d+\.\d+", prose)
     assert [number for number in numbers if number not in known] == []
 
@@ -127,11 +127,17 @@ def test_the_list_of_lessons_leads_to_each():
 
 
 @by_page
-def test_formulas_close(page):
-    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
-    assert text.count("$$") % 2 == 0
-    single = text.replace("$$", "")
-    assert all(part.count("$") % 2 == 0 for part in single.split("\n\n"))
+def test_formulas_stand_where_no_markdown_is_read_in_them(page):
+    """Between $` and `$ or in a block ```math: elsewhere `\\,` may be taken for Markdown."""
+    text = page.read_text()
+    formulas = re.findall(r"^```math\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    formulas += re.findall(r"\$`([^`\n]+)`\$", text)
+    assert "$" not in re.sub(r"\$`[^`\n]+`\$|`[^`\n]*`", "", text)
+    assert len(formulas) > 3
+    for formula in formulas:
+        assert formula.count("{") == formula.count("}")
+        assert len(re.findall(r"\\left[(\[]", formula)) == formula.count(r"\right")
 
 
 @pytest.mark.slow
