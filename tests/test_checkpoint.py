@@ -9,6 +9,8 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import runs
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minivae
 from minivae import checkpoint, sealed
@@ -158,6 +160,47 @@ def test_seal_covers_what_checksums_do_not(file):
             archive.writestr(name, data)
     with pytest.raises(CheckpointError, match="does not match its SHA-256"):
         checkpoint.read(file)
+
+
+PIECES = st.tuples(st.integers(0, 5000), st.integers(0, 30), st.binary(max_size=30))
+
+
+@given(st.lists(PIECES, min_size=1, max_size=5))
+def test_any_damage(small, tmp_path_factory, pieces):
+    """Pieces of the file replaced, taken out or put in: detected, or without effect."""
+    changed, before = bytearray(small[0]), small[1]
+    for start, length, piece in pieces:
+        changed[start : start + length] = piece
+    path = tmp_path_factory.getbasetemp() / "damaged.npz"
+    path.write_bytes(changed)
+    with suppress(CheckpointError):
+        assert content(path) == before
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@given(st.data())
+def test_any_value_under_a_seal(small, tmp_path_factory, data):
+    """Any value in any place of the configuration: refused, or a model that works."""
+    path = tmp_path_factory.getbasetemp() / "forged.npz"
+    path.write_bytes(small[0])
+
+    def change(config):
+        table = config[data.draw(st.sampled_from(["model", "data", "training"]))]
+        table[data.draw(st.sampled_from(sorted(table)))] = data.draw(JSON)
+
+    forged(path, change)
+    with suppress(CheckpointError):
+        vae, config, moments = checkpoint.read(path)
+        assert vae.sample(1).shape == (1, config["model"]["pixels"])
+        assert moments[0].shape == vae.theta.shape
 
 
 # --- another version, another content ------------------------------------------------------------

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import runs
 from click.testing import CliRunner
+from PIL import Image
 
 from minivae import checkpoint
 from minivae.cli import main
@@ -31,13 +32,13 @@ def test_from_every_step(tmp_path, data, threads, settings):
         saved.append(tmp_path / f"{len(saved)}.npz")
         checkpoint.save(saved[-1], t.vae, t)
 
-    for _ in whole.run(3, threads=threads, after_step=save):
+    for _ in whole.run(2, threads=threads, after_step=save):
         save(whole)
-    assert len(saved) == 3 * (whole.steps_per_epoch + 1)
+    assert len(saved) == 2 * (whole.steps_per_epoch + 1)
     end = runs.state(whole)
     for file in saved:
         again = checkpoint.resume(file, data)
-        list(again.run(3, threads=threads))
+        list(again.run(2, threads=threads))
         assert runs.state(again) == end, file.name
 
 
@@ -143,9 +144,25 @@ def test_history_is_that_of_the_checkpoint(tmp_path, npz, train):
     (tmp_path / "run" / "checkpoint.npz").write_bytes(kept)
     train("--resume", "--epochs", 3)
     assert epochs_in(tmp_path / "run") == [1, 2, 3]
+    (tmp_path / "run" / "checkpoint.npz").write_bytes(kept)
+    train("--resume", "--epochs", 4, "--lr", 1e30, status=1)  # comes to no checkpoint
+    assert epochs_in(tmp_path / "run") == [1, 2]
+    train("--resume", "--epochs", 3)
     (tmp_path / "run" / "history.csv").unlink()
     train("--resume")
     assert epochs_in(tmp_path / "run") == [1, 2, 3]
+
+
+def test_pictures_are_found_again_in_their_size(tmp_path, train, monkeypatch):
+    """The run remembers where its data were, from wherever it is resumed, and how it took them."""
+    for i, image in enumerate(runs.images(20, 80).reshape(20, 8, 10)):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "data" / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    train("--data", "data", "--image-size", "6x6", *runs.SMALL, "--epochs", 1)
+    monkeypatch.chdir("/")
+    train("--resume", "--epochs", 2)
+    assert epochs_in(tmp_path / "run") == [1, 2]
 
 
 def test_nothing_to_resume(tmp_path, train):

@@ -89,6 +89,15 @@ def test_ignored_signals_stay_ignored(tmp_path):
     assert process.returncode == 0
 
 
+def test_interrupted_before_the_training(tmp_path, monkeypatch):
+    def load_data(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minivae.data.load_data", load_data)
+    result = CliRunner().invoke(main, ["train", "--out", str(tmp_path)])
+    assert (result.exit_code, result.output) == (130, "stopped\n")
+
+
 def test_handlers_are_put_back(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["minivae.cli.train"], "draw_pictures", lambda *args: None)
     before = [signal.getsignal(number) for number in SIGNALS]

@@ -6,6 +6,7 @@ No command is defined here.
 from __future__ import annotations
 
 import json
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except MinivaeError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:  # a training answers for itself: see interrupt.py
+            say("stopped")
+            raise SystemExit(128 + signal.SIGINT) from None
         except MemoryError:
             raise click.ClickException(
                 "out of memory: use a smaller model (--hidden), batch or data set"

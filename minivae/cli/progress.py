@@ -20,7 +20,7 @@ class Progress:
 
     def __init__(self, training: Any, epochs: int) -> None:
         self.training, self.epochs = training, epochs
-        self.bar = sys.stderr.isatty()
+        self.bar = sys.stderr is not None and sys.stderr.isatty()
         self.start, self.drawn = time.perf_counter(), 0.0
         self.first = training.epoch * training.steps_per_epoch + training.step
 

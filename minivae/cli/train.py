@@ -178,8 +178,8 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
         raise SystemExit(interrupts.status)
     if folder != run.path:
         raise MinivaeError(
-            f"{run.failed}: the trained model is in {folder} instead; make room, then draw its "
-            f"pictures with {again}"
+            f"{run.failed}: the trained model is in {folder} instead; its pictures are drawn "
+            f"with {again}"
         )
 
 
