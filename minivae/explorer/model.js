@@ -13,8 +13,8 @@ function bytes(id) {
   return out.buffer;
 }
 
-// Read the layers: {inputs, outputs, weight, bias}. Stored as 32-bit floats, or as 16-bit whole
-// numbers with one scale a row.
+// Read the layers: {inputs, outputs, weight, bias}. Stored as 32-bit floats, or as whole numbers
+// of 20 bits (the upper 16 first, then the lower 4 of all, two in a byte) with one scale a row.
 function readNetworks() {
   const buffer = bytes("weights");
   let at = 0;
@@ -26,9 +26,13 @@ function readNetworks() {
   const readWeight = (outputs, inputs) => {
     if (facts.storage === "float32") return take(Float32Array, outputs * inputs);
     const scales = take(Float32Array, outputs);
-    const whole = take(Int16Array, outputs * inputs);
+    const upper = take(Int16Array, outputs * inputs);
+    const lower = take(Uint8Array, (outputs * inputs + 1) >> 1);
     const weight = new Float32Array(outputs * inputs);
-    for (let i = 0; i < weight.length; i++) weight[i] = whole[i] * scales[(i / inputs) | 0];
+    for (let i = 0; i < weight.length; i++) {
+      const whole = upper[i] * 16 + ((lower[i >> 1] >> (4 * (i & 1))) & 15);
+      weight[i] = whole * scales[(i / inputs) | 0];
+    }
     return weight;
   };
   const networks = {};
