@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", default="128,512,1000")
     parser.add_argument("--threads", type=int, default=min(2, len(cores())))
-    parser.add_argument("--images", type=int, default=25600, help="images in one turn")
+    parser.add_argument("--images", type=int, default=60000, help="images in one turn: an epoch")
     parser.add_argument("--only", default="", help="parts of names, separated by commas")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
     options = parser.parse_args()

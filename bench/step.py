@@ -25,15 +25,15 @@ unpin()
 from contestants import minivae_steps, products, products_of_a_step  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
-from minivae import formulas, parallel  # noqa: E402
+from minivae import formulas, parallel, steps  # noqa: E402
 from minivae.formulas import matmul  # noqa: E402
-from minivae.parallel import Team  # noqa: E402
+from minivae.noise import RowNoise  # noqa: E402
 
 
 class Stopwatch:
     """Seconds spent in functions, each without the timed functions that it calls.
 
-    Only the thread that made the watch is timed: member 0 of a team.
+    Only the thread and the process that made the watch are read: member 0 of a crew.
     """
 
     def __init__(self) -> None:
@@ -46,9 +46,11 @@ class Stopwatch:
             if function.__module__ == formulas.__name__
         ]
         for owner, attribute, name in (
-            (parallel, "gather", "gather the images"),
-            (parallel.Steps, "_draw", "draw the noise"),
-            (parallel.Team, "_meet", "wait for one another"),
+            (steps, "gather", "gather the images"),
+            (RowNoise, "normal", "draw the noise"),
+            (parallel.Crew, "meet", "wait for one another"),
+            (steps.Steps, "begin", "begin the epoch"),
+            (steps.Steps, "close", "end the epoch"),
         ):
             self._parts.append((owner, attribute, self.timed(name, getattr(owner, attribute))))
 
@@ -83,29 +85,28 @@ class Stopwatch:
         return call
 
 
-def products_of_a_team(batch: int, threads: int, steps: int) -> tuple[Any, Callable[[], None]]:
-    """Return a team, and a turn of the products alone in the shares that a training step gives."""
-    team = Team(threads)
+def products_of_a_crew(batch: int, threads: int, count: int) -> Callable[[], None]:
+    """Return a turn of the products alone, in the shares that the steps give to each process."""
     by_rows, by_units = products_of_a_step(batch)
 
-    def rows(k: int) -> None:
-        for a, b, out in by_rows:
-            share = team.rows(k, batch)
-            matmul(a[share], b, out[share])
-
-    def units(k: int) -> None:
-        for a, b, out in by_units:
-            share = team.rows(k, len(out))
-            matmul(a[share], b, out[share])
+    def share(crew: parallel.Crew) -> None:
+        for _ in range(count):
+            for jobs in (by_rows, by_units):
+                for a, b, out in jobs:
+                    rows = crew.rows(len(out))
+                    matmul(a[rows], b, out[rows])
+                crew.meet()
 
     def run() -> None:
-        for _ in range(steps):
-            team.run(rows, units)
+        crew = parallel.Crew(threads)
+        crew.start(lambda: share(crew))
+        share(crew)
+        crew.wait()
 
-    return team, run
+    return run
 
 
-def measure(batch: int, threads: int, rounds: int, steps: int) -> None:
+def measure(batch: int, threads: int, rounds: int, count: int) -> None:
     """Print the table of one batch size and number of threads."""
 
     def turn(run: Callable[[], object], one_thread: bool = True) -> float:
@@ -113,48 +114,51 @@ def measure(batch: int, threads: int, rounds: int, steps: int) -> None:
         with threadpool_limits(1 if one_thread else threads, user_api="blas"):
             start = time.perf_counter()
             run()
-            return (time.perf_counter() - start) / steps * 1e6
+            return (time.perf_counter() - start) / count * 1e6
 
     plain, floor, shared, total = [], [], [], []
-    epoch, step = minivae_steps(batch, steps, threads)
-    team, team_products = products_of_a_team(batch, threads, steps)
-    products_alone = products(threads)(batch, steps)
+    epoch, step = minivae_steps(batch, count, threads)
+    crew_products = products_of_a_crew(batch, threads, count)
+    products_alone = products(threads)(batch, count)
     watch = Stopwatch()
     with watch.on():
-        watched_epoch, watched_step = minivae_steps(batch, steps, threads)
-    with closing(epoch), closing(team), closing(watched_epoch):
-        for run in (step, team_products, products_alone, watched_step):
+        watched_epoch, watched_step = minivae_steps(batch, count, threads)
+    with closing(epoch), closing(watched_epoch):
+        for run in (step, crew_products, products_alone, watched_step):
             run()
+        watch.seconds.clear()
+        watch.calls.clear()
         for _ in range(rounds):
             plain.append(turn(step))
-            shared.append(turn(team_products))
+            shared.append(turn(crew_products))
             floor.append(turn(products_alone, one_thread=False))
             with watch.on():
                 total.append(turn(watched_step))
-    parts_total = median(total)
-    whole, base = median(plain), median(floor)
+    parts_total = sum(total) / rounds  # as the parts: means
     whole, base = median(plain), median(floor)
     print(f"| batch {batch}, threads {threads} | calls | us per step | part |")
     print("|---|---|---|---|")
     rest = parts_total
     for name, seconds in sorted(watch.seconds.items(), key=lambda item: -item[1]):
-        each = seconds / steps / rounds * 1e6
+        each = seconds / count / rounds * 1e6
         rest -= each
-        calls = watch.calls[name] / steps / rounds
-        print(f"| {name} | {calls:.0f} | {each:.0f} | {each / parts_total:.0%} |")
+        calls = watch.calls[name] / count / rounds
+        print(f"| {name} | {calls:.3g} | {each:.0f} | {each / parts_total:.0%} |")
     print(f"| layers, loops, stopwatch | | {rest:.0f} | {rest / parts_total:.0%} |")
     print(f"| **a step, watched** | | {parts_total:.0f} | 100% |")
     print(f"| **a step** | | {whole:.0f} | {whole / base:.2f} times the products alone |")
     print(f"| products alone, BLAS on {threads} threads | | {base:.0f} | |")
-    print(f"| products alone, as the team shares them | | {median(shared):.0f} | |\n", flush=True)
+    print(
+        f"| products alone, as the processes share them | | {median(shared):.0f} | |\n", flush=True
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batches", default="128,512,1000")
     parser.add_argument("--threads", default="1,2" if len(cores()) > 1 else "1")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--images", type=int, default=12800, help="images in one turn")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=60000, help="images in one turn: an epoch")
     options = parser.parse_args()
     print(describe("numpy"), "\n")
     for batch in map(int, options.batches.split(",")):

@@ -18,7 +18,7 @@ ORDER = """
     files lock arrayfile idx images transfer download sources pixels
     parallel steps cuda backend layers vae optim gradcheck
     data watch training sealed checkpoint rundir snapshots
-    latent plots explore exercises
+    latent trace plots explore exercises
     cli
 """.split()  # noqa: SIM905
 ALONE = {"errors", "formulas", "params", "noise"}  # they import nothing of ours
