@@ -95,7 +95,7 @@ def test_the_pages_numbers_are_numpys(browser, tmp_path, size):
 
 
 def test_a_larger_models_page_is_as_exact_as_it_says(browser, tmp_path):
-    vae = model((28, 28), (401, 201), 20)
+    vae = model((28, 28), (401, 201), 20, 2.0)
     path = opened(browser, tmp_path, vae, made_up((28, 28)))
     assert browser.value("minivae.facts.storage") == "int20"
     rng = generator(4, "page")
