@@ -290,6 +290,12 @@ def test_a_blank_left_is_no_try(folder):
         ("def relu(x): pass\ndef relu_backward(x): pass\n", "TypeError", ""),
         ("def relu(x, y): y[...] = 0 * x\ndef relu_backward(y, dy, dx):\n    1 / 0\n",
          "ZeroDivisionError while it was tried", "line 3, in relu_backward"),
+        ("def relu(x, y): relu(x, y)\ndef relu_backward(y, dy, dx): pass\n",
+         "RecursionError while it was tried", "repeated"),
+        ("def relu(x, y):\n try: 1 / 0\n except ValueError: pass\ndef relu_backward(*a): pass\n",
+         "ZeroDivisionError", "line 2, in relu"),
+        ("def relu(x, y):\n try: 1 / 0\n except Exception as e: raise KeyError('k') from e\n"
+         "def relu_backward(*a): pass\n", "KeyError while it was tried", "line 3, in relu"),
         ("import numpy as np\ndef relu(x, y): y[...] = np.nan\ndef relu_backward(*a): pass\n",
          "returned NaN", ""),
     ],

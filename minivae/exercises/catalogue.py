@@ -156,7 +156,7 @@ EXERCISES = (
         10,
         "adam",
         "07-adam",
-        "the optimizer",
+        "the optimiser",
         "m takes (1 - beta1) of the gradient, v takes (1 - beta2) of its square. Divide m by "
         "1 - beta1**step and v by 1 - beta2**step. The step is lr mhat / (sqrt(vhat) + eps).",
     ),

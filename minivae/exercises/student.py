@@ -118,13 +118,11 @@ def run(source: str, name: str, path: Path | None = None) -> ModuleType:
 
 def failed(error: BaseException, path: Path | None, where: str) -> ExerciseError:
     """Return the error of the student's code as one line, with the part of its traceback."""
-    while error.__cause__ is not None:
-        error = error.__cause__
     told = traceback.TracebackException.from_exception(error)
     told.stack = traceback.StackSummary.from_list(
         [frame for frame in told.stack if frame.filename == str(path)]
     )
     name = path.name if path else "the file"
-    text = "".join(told.format()) if told.stack else ""
+    text = "".join(told.format(chain=False)) if told.stack else ""
     first = str(error).partition("\n")[0]
     return ExerciseError(f"{name} raised {type(error).__name__} {where}: {first}", text, True)

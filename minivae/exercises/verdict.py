@@ -62,7 +62,7 @@ def judge(exercise: Exercise, folder: Path) -> Verdict:
             found = _numbers(trial)
         except GradcheckError as error:
             if error.__cause__ is not None:
-                raise student.failed(error, path, "while it was tried") from None
+                raise student.failed(error.__cause__, path, "while it was tried") from None
             raise ExerciseError(str(error), counts=True) from None
         except (Exception, SystemExit) as error:
             raise student.failed(error, path, "while it was tried") from None
