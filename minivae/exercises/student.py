@@ -107,12 +107,14 @@ def run(source: str, name: str, path: Path | None = None) -> ModuleType:
         With the traceback, if it fails.
     """
     module = ModuleType(name)
-    sys.modules[name] = module  # where dataclasses and pickles look a class's module up
+    sys.modules[name] = module  # where dataclasses look a class's module up
     code = compile(source, str(path or f"<{name}>"), "exec")
     try:
         exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
         raise failed(error, path, "when it is run") from error
+    finally:
+        del sys.modules[name]
     return module
 
 

@@ -77,7 +77,7 @@ def judge(exercise: Exercise, folder: Path) -> Verdict:
         failed = [entry for entry in failed if entry.name in wrong]
     explained = set().union(*named.values())
     lines = [_wrong(entry, entry.name in explained) for entry in failed]
-    lines += [_differs(name, found[name], right[name]) for name in values]
+    lines += [_differs(name, found.get(name), right[name]) for name in values]
     lines += contracts
     causes = {one.cause: None for one in failed if one.name not in explained}
     said = [*named, *(ADVICE[cause] for cause in causes if cause in ADVICE)]
@@ -157,6 +157,8 @@ def _gradient(name: str) -> str:
 
 
 def _differs(name: str, found: Any, right: Any) -> str:
+    if found is None:
+        return f"{name}: it is missing"
     if np.shape(found) != np.shape(right):
         return f"{name}: shape {np.shape(found)}, it should be {np.shape(right)}"
     at = np.unravel_index(np.argmax(np.nan_to_num(np.abs(found - right), nan=np.inf)), found.shape)
