@@ -11,6 +11,7 @@ from minivae import __version__
 from minivae.cli.common import Commands
 from minivae.cli.exercise import exercise
 from minivae.cli.explain import explore, manifold, trace, traverse
+from minivae.cli.gradcheck import gradcheck
 from minivae.cli.train import train
 from minivae.cli.use import encode, evaluate, info, interpolate, reconstruct, sample
 
@@ -39,6 +40,7 @@ for command in (
     traverse,
     manifold,
     exercise,
+    gradcheck,
     info,
 ):
     main.add_command(command)

@@ -160,9 +160,11 @@ def _scale(case: Case) -> str:
 
 def _chain(case: Case) -> str:
     doubled, plain = case.seen.doubled.get(case.name), case.seen.unprimed.get(case.name)
-    if doubled is not None and plain is not None and plain.any() and same(doubled, plain):
+    if doubled is None or plain is None or not plain.any() or same(doubled, 2 * plain):
+        return ""
+    if same(doubled, plain):
         return "it stays the same when the output's gradient doubles: that factor is missing"
-    return ""
+    return "it does not double when the output's gradient does: a part of it lacks that factor"
 
 
 def _mask(case: Case) -> str:

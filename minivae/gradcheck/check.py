@@ -6,13 +6,11 @@ evidence.py, causes.py; here they are put together.
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from minivae.gradcheck.causes import Case, explain
 from minivae.gradcheck.evidence import Probe, share
@@ -21,6 +19,7 @@ from minivae.gradcheck.observe import observe, same
 from minivae.gradcheck.parts import failing_parts
 from minivae.gradcheck.report import Entry, GradcheckError, Report
 from minivae.gradcheck.subject import Array, Subject
+from minivae.gradcheck.threads import one_thread
 
 FLOAT32 = float(np.finfo(np.float32).eps)
 # The relative error that passes, by what the gradient and the forward are computed in.
@@ -51,7 +50,7 @@ def check(layer: Any, *inputs: Any, seed: int = 0) -> Report:
     GradcheckError
         If the layer cannot be run at all; the layer's own exception is its cause.
     """
-    with _one_thread(), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         return _check(Subject(layer, inputs, seed), seed)
 
@@ -69,16 +68,6 @@ def assert_gradients(layer: Any, *inputs: Any, seed: int = 0) -> None:
     report = check(layer, *inputs, seed=seed)
     if not report.passed:
         raise AssertionError(str(report))
-
-
-def _one_thread() -> Any:
-    """Keep the matrix library to one thread: thousands of small products wait less."""
-    return _threads().limit(limits=1, user_api="blas")
-
-
-@functools.cache
-def _threads() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 class _FunctionLayer:
@@ -260,5 +249,6 @@ def _unsettled(case: Case) -> tuple[str, str] | None:
 def _dtype_kept(case: Case) -> bool:
     """Return whether the gradient has the dtype of its array, or of the outputs."""
     known = _variables(case.subject)
-    mixed = np.result_type(*[one for one in known.values() if one.dtype.kind == "f"])
+    outer = [*known.values(), *case.subject.outputs]
+    mixed = np.result_type(*[one.dtype for one in outer if one.dtype.kind == "f"])
     return case.gradient.dtype in (known[case.name].dtype, mixed)

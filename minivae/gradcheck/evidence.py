@@ -40,6 +40,9 @@ class Evidence:
         The relative error that passes.
     eps : float
         Precision of the gradients that are judged.
+    outer : float
+        Size of the outputs over size of the array, at most 1: a derivative far below is rounded
+        away where a function saturates.
     """
 
     shape: tuple[int, ...]
@@ -50,6 +53,7 @@ class Evidence:
     method: str
     tolerance: float
     eps: float
+    outer: float
 
     def __post_init__(self) -> None:
         """Gather what is compared often."""
@@ -62,7 +66,7 @@ class Evidence:
         noise = np.array([one.noise for one in slopes])
         terms = np.array([one.terms for one in slopes])
         largest = np.abs(self.numeric[~self.kinks]).max(initial=0.0)
-        noise = noise + ANALYTIC_ROUNDING * self.eps * (terms + largest)
+        noise = noise + ANALYTIC_ROUNDING * self.eps * (terms + largest + self.outer)
         return np.maximum(noise / self.tolerance, FLOOR * largest) + 1e-300
 
     def errors(self, gradient: Array) -> Array:
@@ -119,7 +123,11 @@ class Probe:
         slopes = [self.slope(name, int(i), float(flat[i]), use_complex) for i in indices]
         along = [self.slope(name, v, float(np.vdot(v, gradient)), use_complex) for v in directions]
         method = "complex step" if use_complex else "differences"
-        return Evidence(shape, indices, slopes, directions, along, method, self.tolerance, self.eps)
+        spread = min(self.real.spread(name), 1.0) or 1.0
+        outer = float(np.abs(self.real.weights * self.real.base).max()) / spread
+        return Evidence(
+            shape, indices, slopes, directions, along, method, self.tolerance, self.eps, outer
+        )
 
     def look_closer(self, name: str, gradient: Array, evidence: Evidence) -> Evidence:
         """Return more evidence, at an entry that is wrong though no sampled one is, and around it.
@@ -159,6 +167,7 @@ class Probe:
             evidence.method,
             evidence.tolerance,
             evidence.eps,
+            evidence.outer,
         )
 
     def direction(self, name: str) -> Array:

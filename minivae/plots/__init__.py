@@ -6,6 +6,7 @@ Which arrays are worth a picture, and where the files go, is decided by the call
 from minivae.plots.animation import save_animation
 from minivae.plots.pictures import save_grid, save_latent, save_loss, save_pairs
 from minivae.plots.step import save_step
+from minivae.plots.valley import save_valley
 from minivae.plots.walks import save_manifold, save_traverse
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "save_pairs",
     "save_step",
     "save_traverse",
+    "save_valley",
 ]

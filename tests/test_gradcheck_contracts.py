@@ -1,0 +1,58 @@
+"""What no gradient check sees: contracts hold on the engine and break on faulty models."""
+
+import numpy as np
+import pytest
+
+from minivae.errors import ArgumentError
+from minivae.gradcheck import check_contracts
+from minivae.gradcheck.vae_faults import SigmaIsVariance, WeightsOfTheLoss
+from minivae.vae import VAE
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    return check_contracts(VAE(9, hidden=(6, 5), latent=3, beta=2.0, seed=1))
+
+
+def test_contracts_hold_on_a_new_model(outcome):
+    assert outcome.passed, outcome
+    assert len(outcome.contracts) >= 14
+    assert "contracts: hold" in str(outcome)
+
+
+def test_tolerances_are_standard_errors_or_rounding(outcome):
+    for one in outcome.contracts:
+        assert one.tolerance > 0
+        if one.name.startswith(("batch", "row", "terms", "images")):
+            assert one.tolerance < 1e-6
+        if one.name == "KL is its expectation":
+            assert one.tolerance < 0.2 * one.expected  # a KL twice as large would be seen
+
+
+def test_a_model_keeps_its_weights_and_its_dtype():
+    vae = VAE(9, hidden=(6,), latent=2)
+    before = vae.theta.copy()
+    check_contracts(vae)
+    np.testing.assert_array_equal(vae.theta, before)
+    assert vae.theta.dtype == np.float32
+
+
+def test_broken_contracts_print_their_law():
+    vae = SigmaIsVariance(9, hidden=(6,), latent=2, dtype="float64")
+    outcome = check_contracts(vae)
+    assert not outcome.passed
+    assert "z has deviation sigma" in outcome.broken
+    assert "exp(logvar / 2)" in str(outcome)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_turned_importance_weights_are_seen_for_any_seed(seed):
+    vae = WeightsOfTheLoss(9, hidden=(6,), latent=2, dtype="float64", seed=seed)
+    assert check_contracts(vae, seed=seed).broken == ["importance sampling"]
+
+
+def test_other_backends_are_refused_in_one_line():
+    vae = VAE(9, hidden=(6,), latent=2)
+    vae.backend = type("Other", (), {"name": "cupy"})()
+    with pytest.raises(ArgumentError, match="NumPy backend"):
+        check_contracts(vae)
