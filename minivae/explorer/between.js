@@ -3,7 +3,7 @@
 
 const between = (() => {
   const STEPS = 9;
-  const chosen = { from: startImage(3), to: startImage(8) };
+  const chosen = { from: startImage(13), to: startImage(18) };
   const ends = {};
   const slider = byId("mix-slider");
   const strip = Array.from({ length: STEPS }, (_, k) => {

@@ -81,7 +81,8 @@ const space = (() => {
     }
     const [a, b] = onPlane(z);
     const far = Math.sqrt(dot(z, z) / LATENT);
-    byId("where").textContent = `${facts.flat ? shown(a) : `${shown(a)} across, ${shown(b)} up`}. Size of z: ${shown(far)} (the prior's: about 1).`;
+    const place = facts.flat ? shown(a) : `${shown(a)} across, ${shown(b)} up`;
+    byId("where").textContent = `${place}. z is ${shown(far)} times as long as a typical draw from the prior.`;
   }
   const redrawSoon = oncePerFrame(redraw);
   const set = (next) => {
