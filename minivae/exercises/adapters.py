@@ -80,7 +80,8 @@ class LinearParams(LinearInput):
 
     def backward(self, dy: Array) -> tuple[None]:
         """Return the gradients of the inputs, None for constants."""
-        self.module.linear_backward_params(self.x, dy, self.grads["weight"], self.grads["bias"])
+        self.module.linear_backward_weight(self.x, dy, self.grads["weight"])
+        self.module.linear_backward_bias(dy, self.grads["bias"])
         return (None,)
 
 

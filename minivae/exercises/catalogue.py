@@ -107,7 +107,7 @@ EXERCISES = (
     ),
     Exercise(
         4,
-        "linear_backward_params",
+        "linear_backward_weight",
         "02-linear",
         "the gradients of weight and bias",
         "Both are sums over the batch, b. It is the first index of dy and of x, and a product sums "

@@ -58,7 +58,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "No mean over the batch belongs here: dx_bi is a sum over o, of row b alone.",
         ),
     ),
-    "linear_backward_params": (
+    "linear_backward_weight": (
         Mistake(
             "dbias[...] = ____",
             "dbias[...] = dy.mean(axis=0)",

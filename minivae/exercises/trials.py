@@ -154,7 +154,7 @@ TRIALS: dict[str, Callable[[ModuleType], Trial]] = {
     "relu_backward": _activation("relu"),
     "sigmoid_backward": _activation("sigmoid"),
     "linear_backward_input": lambda module: Trial(LinearInput(module), (normal(1, B, 3),)),
-    "linear_backward_params": lambda module: Trial(LinearParams(module), (normal(1, B, 3),)),
+    "linear_backward_weight": lambda module: Trial(LinearParams(module), (normal(1, B, 3),)),
     "tanh_backward": _activation("tanh"),
     "bernoulli_nll": _bernoulli_nll,
     "importance_bound": _importance_bound,
