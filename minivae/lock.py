@@ -5,6 +5,7 @@ Which file is locked, and what is said to who comes second, is for the callers.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import IO
@@ -13,18 +14,19 @@ from typing import IO
 def take(file: IO[str]) -> bool:
     """Take the lock of an open file; False if another process has it.
 
-    Where the system or the file system has no locks, every process gets it.
+    A process that has it gets it again, and loses it by closing the file anywhere. Where the
+    system or the file system has no locks, every process gets it.
     """
     try:
         import fcntl
     except ImportError:
         return _take_on_windows(file)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
+        # Not flock: the copies of a process that share its work would inherit that lock, and hold
+        # it for a while after it is dead.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN)
     return True
 
 

@@ -95,7 +95,7 @@ class Crew:
     def _be_member(self, k: int, work: Callable[[], None]) -> None:
         status = 1
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
             self.k, self._children = k, []
             work()

@@ -55,6 +55,7 @@ class Cadence(NamedTuple):
 
 
 EVERY_EPOCH = Cadence()
+_held: set[Path] = set()  # directories locked by this process: its locks do not stop itself
 
 
 class RunDirectory:
@@ -97,16 +98,15 @@ class RunDirectory:
     def __enter__(self) -> RunDirectory:  # noqa: D105
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            if self.path.resolve() in _held:
+                raise self._in_use(str(os.getpid()))
             self._lock = open(self.path / LOCK, "a+")
             if not take(self._lock):
                 self._lock.seek(0)
                 pid = self._lock.read(20).strip()
                 self._lock.close()
-                raise MinivaeError(
-                    f"{shown(self.path)} is in use by another training"
-                    f"{f' (process {pid})' if pid.isdigit() else ''}: wait for it, stop it, or "
-                    "choose another directory with --out"
-                )
+                raise self._in_use(pid)
+            _held.add(self.path.resolve())
             self._lock.truncate(0)
             self._lock.write(f"{os.getpid()}\n")
             self._lock.flush()
@@ -120,6 +120,14 @@ class RunDirectory:
     def __exit__(self, *error: object) -> None:  # noqa: D105
         if self._lock is not None:
             self._lock.close()
+            _held.discard(self.path.resolve())
+
+    def _in_use(self, pid: str) -> MinivaeError:
+        return MinivaeError(
+            f"{shown(self.path)} is in use by another training"
+            f"{f' (process {pid})' if pid.isdigit() else ''}: wait for it, stop it, or "
+            "choose another directory with --out"
+        )
 
     def step(self, training: Training) -> None:
         """Write a checkpoint if one is due after this step."""

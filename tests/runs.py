@@ -69,15 +69,14 @@ def like_command(data: Path) -> Training:
     return training(load_data(data))
 
 
-def start(*args: object, **settings) -> subprocess.Popen:
+def start(*args: object, stderr=subprocess.PIPE) -> subprocess.Popen:
     """Start `minivae train` as a process of its own, with signals as in a terminal."""
     return subprocess.Popen(
         command(*args),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         cwd=ROOT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-        **settings,
     )

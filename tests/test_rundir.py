@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import signal
 import subprocess
 import sys
 
@@ -66,19 +67,19 @@ HOLD = """
 import sys
 from minivae.rundir import RunDirectory
 with RunDirectory(sys.argv[1]):
-    print("held", flush=True)
+    print(0, flush=True)
     sys.stdin.read()
 """
 
 
-def hold(folder):
+def hold(folder, script=HOLD):
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, folder],
+        [sys.executable, "-c", script, folder],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(runs.ROOT)},
     )
-    assert process.stdout.readline() == b"held\n"
+    process.said = int(process.stdout.readline())
     return process
 
 
@@ -108,6 +109,44 @@ def test_dead_process_is_no_obstacle(tmp_path):
     with RunDirectory(tmp_path):
         assert not part.exists()
         assert other.exists()
+
+
+SHARED = """
+import os, sys, time
+from minivae.rundir import RunDirectory
+with RunDirectory(sys.argv[1]):
+    child = os.fork()  # as those that share a training step
+    if child == 0:
+        time.sleep(1000)
+    print(child, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_copies_of_a_dead_process_are_no_obstacle(tmp_path):
+    first = hold(tmp_path, SHARED)
+    first.kill()
+    first.wait()
+    try:
+        with RunDirectory(tmp_path):
+            pass
+    finally:
+        os.kill(first.said, signal.SIGKILL)
+
+
+def test_not_twice_in_one_process(tmp_path):
+    with RunDirectory(tmp_path):
+        with pytest.raises(MinivaeError, match=f"process {os.getpid()}"), RunDirectory(tmp_path):
+            pass
+        held = subprocess.run(
+            [sys.executable, "-c", HOLD, tmp_path],
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(runs.ROOT)},
+        )
+        assert b"is in use by another training" in held.stderr
+    with RunDirectory(tmp_path):
+        pass
 
 
 def test_place_that_is_no_directory(tmp_path):
