@@ -11,9 +11,10 @@ from host_device import KINDS, HostGraph, device_of, needs_compiler, view
 import minivae.cuda.epoch
 from minivae.backend import CupyBackend, NumpyBackend
 from minivae.data import Dataset
+from minivae.errors import NotFiniteError
 from minivae.noise import RowNoise, permutation
 from minivae.optim import Adam
-from minivae.pixels import Source
+from minivae.pixels import RowSubset, Source
 from minivae.training import Training
 from minivae.vae import VAE
 
@@ -256,6 +257,38 @@ def test_what_a_model_can_do_is_the_same(kind):
     want, got = (m.step(x, eps) for m in models)
     np.testing.assert_allclose([float(view(t)) for t in got], want)
     np.testing.assert_allclose(view(models[1].grad), models[0].grad, atol=1e-12)
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_rows_may_be_a_part_of_a_mapped_file(tmp_path, monkeypatch, resident):
+    np.save(tmp_path / "rows.npy", np.concatenate([images(), images()[:5]]))
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    subset = RowSubset(mapped, np.random.default_rng(0).permutation(N))
+    monkeypatch.setattr(minivae.cuda.epoch, "CHUNK_BYTES", 10 * D)
+    sums = []
+    for rows in (subset, images()[subset.rows]):
+        backend = cupy_backend()
+        if not resident:
+            monkeypatch.setattr(backend.device, "free_memory", lambda: 0)
+        _, _, steps = make(backend, rows)
+        sums.append(run_epochs(steps))
+    assert np.array_equal(*sums)
+
+
+def test_numbers_that_go_wrong_are_named_as_on_numpy():
+    """Both find the same step and tensor, the device after the epoch in which it happened."""
+    data = Dataset("made up", images(), images()[:30], None, None, (5, 7))
+    messages = []
+    for backend in (NumpyBackend(), cupy_backend(), cupy_backend(capture=False)):
+        vae = VAE(D, (24, 9), 3, seed=3, backend=backend)
+        training = Training(vae, data, batch_size=B, lr=1e-3)
+        for _ in training.run(1, threads=1):
+            pass
+        training.adam.lr = 1e30
+        with pytest.raises(NotFiniteError) as raised:
+            list(training.run(3, threads=1))
+        messages.append(str(raised.value))
+    assert messages[0] == messages[1] == messages[2]
 
 
 def test_sums_of_blocks_cover_a_product():

@@ -49,6 +49,7 @@ class Device:
         self.cupy, self.index = cupy, index
         self.lane = 0
         self._lanes = [cupy.cuda.Stream(non_blocking=True)]
+        self._events: list[Any] = []
         self._kernels: dict[tuple[str, Any], Any] = {}
         self._modules: dict[Any, Any] = {}
         self._held: list[Any] | None = None
@@ -177,13 +178,15 @@ class Device:
 
         What is launched later waits for all of them. The functions must not write to one array.
         """
+        cuda = self.cupy.cuda
         while len(self._lanes) <= len(functions):
-            self._lanes.append(self.cupy.cuda.Stream(non_blocking=True))
-        main, event = self._lanes[0], self.cupy.cuda.Event
-        before = event(disable_timing=True)
+            self._lanes.append(cuda.Stream(non_blocking=True))
+        while len(self._events) <= len(functions):
+            self._events.append(cuda.Event(disable_timing=True))
+        main, before = self._lanes[0], self._events[0]
         before.record(main)
         for lane, function in enumerate(functions, 1):
-            stream = self._lanes[lane]
+            stream, after = self._lanes[lane], self._events[lane]
             stream.wait_event(before)
             self.lane = lane
             stream.use()  # not `with`: that would go back to CuPy's default stream
@@ -192,7 +195,6 @@ class Device:
             finally:
                 self.lane = 0
                 main.use()
-                after = event(disable_timing=True)
                 after.record(stream)
                 main.wait_event(after)
 

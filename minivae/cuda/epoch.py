@@ -69,6 +69,7 @@ class DeviceSteps:
         self.source, self.batch_size, self.notice = source, batch_size, notice
         self._try = capture
         self._graph: Any = None
+        self._inputs: list[tuple[Any, Any]] = []
         dtype, pixels, latent = vae.dtype, vae.pixels, vae.latent
         self._x = device.empty((batch_size, pixels), dtype)
         self._eps = device.empty((batch_size, latent), dtype)
@@ -135,6 +136,8 @@ class DeviceSteps:
         self._settings()
         if n == self.batch_size and self._graph is not None:
             self._graph.launch()
+            for linear, x in self._inputs:  # where whoever looks for them (watch.py) finds them
+                linear.x = x
         else:
             self._launch(n)
         self.adam.advance()  # the host's own count, for checkpoints
@@ -245,6 +248,7 @@ class DeviceSteps:
             launched = self._snapshot()
             self._restore(before)
             graph = self.device.capture(lambda: self._launch(self.batch_size, spread=True))
+            inputs = [(linear, linear.x) for linear in self.vae.linears]
             for _ in range(steps):
                 graph.launch()
             captured = self._snapshot()
@@ -258,6 +262,7 @@ class DeviceSteps:
         self._restore(before)
         if [a.tobytes() for a in launched] == [a.tobytes() for a in captured]:
             self._graph = graph
+            self._inputs = inputs
         else:
             self.notice(
                 "the captured step gives other numbers than the launched one and is not used: "
