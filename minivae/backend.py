@@ -26,9 +26,6 @@ class NumpyBackend:
     formulas = formulas
     block = 131072  # numbers of a long vector at a time; bench/README.md has the sizes tried
 
-    def __init__(self) -> None:
-        self.sharing = False  # while several processes use the arrays made here
-
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return a C-contiguous array of arbitrary values, visible to forked processes."""
         return shared_empty(shape, dtype)
@@ -65,7 +62,6 @@ class CupyBackend:
 
     name = "cupy"
     block = 2**40  # a long vector at once: one launch
-    sharing = False
 
     def __init__(
         self,

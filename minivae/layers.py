@@ -8,6 +8,7 @@ all of them, unless several processes share the batch. Arrays are always those o
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,7 @@ class Buffers:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._arrays: dict[str, Any] = {}
+        self.fixed = False  # while several processes use these very arrays
 
     def get(self, name: str, rows: int, columns: int, dtype: Any) -> Any:
         """Return an array (rows, columns), values left from its last use."""
@@ -56,17 +58,13 @@ class Buffers:
             or array.shape[1] != columns
             or array.dtype != dtype
         ):
-            if self.backend.sharing:
+            if self.fixed:
                 raise ArgumentError(
-                    "the model is in the middle of an epoch, shared by several processes: "
-                    "use it between epochs, or train with threads=1"
+                    "the model is being trained by several processes: take no step of another "
+                    "size meanwhile, or train with threads=1"
                 )
             array = self._arrays[name] = self.backend.empty((rows, columns), dtype)
         return array if len(array) == rows else array[:rows]
-
-    def clear(self) -> None:
-        """Forget the arrays, so that the next ones are new."""
-        self._arrays.clear()
 
 
 class Layer:
@@ -78,6 +76,12 @@ class Layer:
         self.buffers = Buffers(self.backend)
         self.params: Mapping[str, Any] = {}
         self.grads: Mapping[str, Any] = {}
+
+    def twin(self) -> Layer:
+        """Return a layer with the same parameters, in the same memory, and buffers of its own."""
+        twin = copy.copy(self)
+        twin.buffers = Buffers(self.backend)
+        return twin
 
     def like(self, name: str, array: Any) -> Any:
         """Return this layer's buffer of that name, of the array's shape and dtype."""
@@ -217,6 +221,10 @@ class Sequential(Layer):
                 for name, view in getattr(layer, attribute).items()
             }
             setattr(self, attribute, named)
+
+    def twin(self) -> Sequential:
+        """Return the same layers with buffers of their own."""
+        return Sequential([layer.twin() for layer in self.layers])
 
     @property
     def linears(self) -> list[Linear]:

@@ -5,7 +5,7 @@ What a step computes is for the model and the optimizer; here is only who comput
 Why processes and not threads: a step makes a hundred short NumPy calls, and threads hand Python's
 lock to one another around each of them, at several microseconds a time. Copies of the process
 (`fork`) have a lock each. They work on the same arrays because `shared_empty` takes memory that a
-fork shares, and they live for one epoch. Where a fork is not safe (Windows; a process that runs
+fork shares. Where a fork is not safe (Windows; a process that runs
 threads of its own; processors that may reorder writes to memory), one process computes all, and
 only the matrix products use several threads.
 """
@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import mmap
 import os
+import pickle
 import platform
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -80,28 +81,52 @@ class Crew:
         self.size, self.k = size, 0
         flags = shared_empty((size, 8), np.int64)  # a cache line each: how often it has arrived
         self._arrived = [memoryview(flags[k]) for k in range(size)]
+        self._stop = memoryview(shared_empty((1,), np.int64))
         self._children: list[int] = []
+        self._pipes: list[int] = []
         self._round = 0
         self._parent = os.getpid()
 
     def start(self, work: Callable[[], None]) -> None:
         """Let each copy call `work`, with its number in `self.k`, and end."""
         for k in range(1, self.size):
+            reading, writing = os.pipe()
+            self._pipes.append(writing)
             child = os.fork()
             if child == 0:
-                self._be_member(k, work)
+                self._be_member(k, reading, work)
+            os.close(reading)
             self._children.append(child)
 
-    def _be_member(self, k: int, work: Callable[[], None]) -> None:
+    def _be_member(self, k: int, reading: int, work: Callable[[], None]) -> None:
         status = 1
         try:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
-            self.k, self._children = k, []
+            for pipe in self._pipes:  # or the end of the first process would go unnoticed
+                os.close(pipe)
+            self.k, self._children, self._pipes = k, [], []
+            self._inbox = os.fdopen(reading, "rb")
             work()
             status = 0
         finally:
             os._exit(status)
+
+    def send(self, message: object) -> None:
+        """As member 0: give every copy a message; the processor is not used while they wait."""
+        data = pickle.dumps(message)
+        for pipe in self._pipes:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(pipe, rest) :]
+
+    def messages(self) -> Iterator[Any]:
+        """As another member: yield what member 0 sends, until it closes or ends."""
+        while True:
+            try:
+                yield pickle.load(self._inbox)
+            except EOFError:
+                return
 
     def rows(self, n: int) -> slice:
         """Return this member's share of n rows."""
@@ -114,16 +139,18 @@ class Crew:
         for arrived in self._arrived:
             self._await(arrived, self._round)
 
-    def release(self) -> None:
-        """As member 0: let the others pass their next `follow`."""
+    def release(self, stop: bool = False) -> None:
+        """As member 0: let the others pass their next `follow`, and tell them whether to stop."""
+        self._stop[0] = stop
         self._round += 1
         self._arrived[0][0] = self._round
 
-    def follow(self) -> None:
-        """As another member: wait for member 0's `release`."""
+    def follow(self) -> bool:
+        """As another member: wait for member 0's `release`; return whether to go on."""
         self._round += 1
         self._arrived[self.k][0] = self._round
         self._await(self._arrived[0], self._round)
+        return not self._stop[0]
 
     def _await(self, arrived: memoryview, count: int) -> None:
         spins = 0
@@ -160,6 +187,8 @@ class Crew:
 
     def close(self) -> None:
         """As member 0: end the copies that are still there."""
+        while self._pipes:
+            os.close(self._pipes.pop())
         while self._children:
             child = self._children.pop()
             os.kill(child, signal.SIGKILL)

@@ -54,7 +54,8 @@ class Steps:
         self._eps = np.empty((batch_size, vae.latent), vae.dtype)
         self._uniform = np.empty((batch_size, vae.pixels), np.float32) if source.sampled else None
         self._parts = vae.parts(self.members)
-        self._crew = Crew(1)
+        self._crew: Crew = Crew(self.members)
+        self._started = self._under_way = False
         self._limit: Any = None
 
     def begin(
@@ -66,19 +67,22 @@ class Steps:
         totals: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         """Start an epoch over the images in that order, at batch `first` with those sums so far."""
-        self.close()
-        self._order, self._eps_noise, self._uniform_noise = order, eps, uniform
+        self._end_epoch(abandon=True)
         self.nll_sum, self.kl_sum = totals
-        self._count = -(-len(order) // self.batch_size)
+        self._set(order, eps, uniform)
         if first >= self._count:  # resumed after the last step of an epoch
             return
-        self._limit = blas_threads(1 if self.members > 1 else self.threads)
-        if self.members > 1:
-            n = min(self.batch_size, len(order))
-            self.vae.backward_rows(self._x[:n], self._eps[:n])  # makes the buffers to be shared
-            self._crew = Crew(self.members)
-            self._crew.start(lambda: self._follow(first))
-            self.vae.backend.sharing = True
+        if self._limit is None:  # until `close`: BLAS's threads stay awake a while once called
+            self._limit = blas_threads(1 if self.members > 1 else self.threads)
+        if self.members > 1 and not self._started:
+            self.vae.backward_rows(self._x, self._eps)  # makes the buffers that will be shared
+            self.vae.fix_buffers(True)
+            self._crew.start(self._follow)
+            self._started = True
+        settings = self.adam.steps, self.adam.lr, self.vae.beta
+        self._crew.send((order, eps, uniform, first, settings))
+        self._crew.spread()
+        self._under_way = True
 
     def step(self, i: int) -> float:
         """Take step i of the epoch; return the batch's loss in nats per image."""
@@ -88,7 +92,7 @@ class Steps:
         self.nll_sum += nll * n
         self.kl_sum += kl * n
         if i + 1 == self._count:
-            self.close()
+            self._end_epoch()
         return nll + self.vae.beta * kl
 
     def totals(self) -> tuple[float, float]:
@@ -97,16 +101,35 @@ class Steps:
 
     def close(self) -> None:
         """End the other processes, and give the products their own threads back."""
+        self._end_epoch()
         self._crew.close()
-        self.vae.backend.sharing = False
+        self._crew = Crew(self.members)
+        self._started = False
+        self.vae.fix_buffers(False)
         if self._limit is not None:
             self._limit.restore_original_limits()
             self._limit = None
 
-    def _follow(self, first: int) -> None:
-        for i in range(first, self._count):
-            self._crew.follow()
-            self._share(i)
+    def _set(self, order: np.ndarray, eps: RowNoise, uniform: RowNoise) -> None:
+        self._order, self._eps_noise, self._uniform_noise = order, eps, uniform
+        self._count = -(-len(order) // self.batch_size)
+
+    def _end_epoch(self, abandon: bool = False) -> None:
+        if self._under_way and abandon:
+            self._crew.release(stop=True)
+            self._crew.meet()  # all have seen it
+        self._under_way = False
+
+    def _follow(self) -> None:
+        """As another process: compute shares of the epochs that the first one begins."""
+        for *epoch, first, settings in self._crew.messages():
+            self._set(*epoch)
+            self.adam.steps, self.adam.lr, self.vae.beta = settings
+            for i in range(first, self._count):
+                if not self._crew.follow():
+                    self._crew.meet()
+                    break
+                self._share(i)
 
     def _share(self, i: int) -> int:
         """Compute this process's share of step i; return how many images the batch has."""

@@ -263,12 +263,13 @@ def evaluate(
     log_likelihood, kl = (shared_empty((len(rows),), np.float64) for _ in range(2))
 
     def share() -> None:
-        if crew.k > 0:
-            vae.renew_buffers()
+        model = vae.twin()
         blocks = range(-(-len(rows) // BLOCK))[crew.rows(-(-len(rows) // BLOCK))]
         for i in blocks:
             block = slice(i * BLOCK, min((i + 1) * BLOCK, len(rows)))
-            log_likelihood[block], kl[block] = _evaluate_block(vae, rows, binarize, seed, i, block)
+            log_likelihood[block], kl[block] = _evaluate_block(
+                model, rows, binarize, seed, i, block
+            )
 
     try:
         with blas_threads(threads if alone else 1), np.errstate(all="ignore"):

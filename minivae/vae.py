@@ -5,6 +5,7 @@ The arithmetic is in formulas.py and layers.py; threads, data, optimizer and loo
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -218,16 +219,18 @@ class VAE:
 
     def encode(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return mu and log variance of q(z|x), each (N, Z), for pixels x (N, D) in [0, 1]."""
-        stats = self._by_blocks(self.encoder.forward, self._rows_of(x, self.pixels, "images"))
+        stats = self._by_blocks(
+            self.twin().encoder.forward, self._rows_of(x, self.pixels, "images")
+        )
         return stats[:, : self.latent], stats[:, self.latent :]
 
     def decode(self, z: Any) -> np.ndarray:
         """Return the pixels' probabilities (N, D) for points z (N, Z) of the latent space."""
-        return self._by_blocks(self._decode, self._rows_of(z, self.latent, "latent points"))
+        return self._by_blocks(self.twin()._decode, self._rows_of(z, self.latent, "latent points"))
 
     def reconstruct(self, x: Any) -> np.ndarray:
         """Return decode(mu) for the mu of each image x (N, D): probabilities (N, D)."""
-        return self._by_blocks(self._reconstruct, self._rows_of(x, self.pixels, "images"))
+        return self._by_blocks(self.twin()._reconstruct, self._rows_of(x, self.pixels, "images"))
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return the pixels' probabilities (n, D) for n draws of z from the prior N(0, 1)."""
@@ -245,9 +248,9 @@ class VAE:
         if samples < 1:
             raise ArgumentError(f"the number of samples must be at least 1, not {samples}")
         x = self._rows_of(x, self.pixels, "images")
-        rng = generator(seed, "importance")
+        rng, twin = generator(seed, "importance"), self.twin()
         return np.concatenate(
-            [self._log_likelihood(self._block(block), samples, rng) for block in _blocks(x, 100)]
+            [twin._log_likelihood(self._block(block), samples, rng) for block in _blocks(x, 100)]
         )
 
     def _log_likelihood(self, x: Any, samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -274,10 +277,19 @@ class VAE:
         z[...] = mu
         return self._decode(z)
 
-    def renew_buffers(self) -> None:
-        """Use new buffers from now on: a copy of the process must not write into shared ones."""
+    def twin(self) -> VAE:
+        """Return a model with the same parameters, in the same memory, and buffers of its own."""
+        twin = copy.copy(self)
+        twin.buffers = Buffers(self.backend)
+        twin.encoder, twin.decoder = self.encoder.twin(), self.decoder.twin()
+        twin.sampler = self.sampler.twin()
+        twin.linears = [*reversed(twin.decoder.linears), *reversed(twin.encoder.linears)]
+        return twin
+
+    def fix_buffers(self, fixed: bool) -> None:
+        """Refuse (or allow) new buffers for the step: other processes would not know of them."""
         for layer in (self, self.sampler, *self.encoder.layers, *self.decoder.layers):
-            layer.buffers.clear()
+            layer.buffers.fixed = fixed
 
     # --- shapes --------------------------------------------------------------------------------
 

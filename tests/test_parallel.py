@@ -233,8 +233,7 @@ def test_a_batch_of_fewer_images_than_threads(threads):
 
 
 @forks
-@pytest.mark.parametrize("end", ["last step", "close"])
-def test_an_epoch_leaves_no_process_and_gives_blas_its_threads_back(end):
+def test_close_leaves_no_process_and_gives_blas_its_threads_back():
     vae = VAE(30, hidden=(12, 8), latent=4)
     steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 35, 3)
     with threadpool_limits(2, user_api="blas"):
@@ -243,25 +242,64 @@ def test_an_epoch_leaves_no_process_and_gives_blas_its_threads_back(end):
         children = list(steps._crew._children)
         assert len(children) == 2
         assert set(blas_threads()) == {1}
-        for i in range(2 if end == "last step" else 1):
-            steps.step(i)
-        if end == "close":
-            steps.close()
+        steps.step(0)
+        steps.close()
         assert blas_threads() == before
         assert not any(map(alive, children))
+        open_files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+        steps.close()
+        if open_files:
+            assert len(os.listdir("/proc/self/fd")) == open_files
 
 
 @forks
-def test_the_model_is_not_for_others_in_the_middle_of_an_epoch():
-    """New buffers in one process would be unknown to the other: refused, never wrong numbers."""
+def test_processes_follow_what_changes_between_epochs():
+    """Learning rate, beta and the step counter may change; all processes must use the new ones."""
+    ends = []
+    for threads in (1, 2):
+        vae = VAE(30, hidden=(12, 8), latent=4, dtype="float64")
+        adam = Adam(vae.parameters, vae.backend)
+        steps = Steps(vae, adam, Source(IMAGES), 35, threads)
+        for epoch in range(2):
+            steps.begin(np.arange(70), RowNoise(0, "eps", epoch), RowNoise(0, "binarize", epoch))
+            for i in range(2):
+                steps.step(i)
+            adam.lr, adam.steps, vae.beta = 0.01, 7, 3.0
+        steps.close()
+        ends.append(vae.theta.copy())
+    np.testing.assert_allclose(*ends, rtol=0, atol=1e-12)
+
+
+@forks
+def test_the_model_can_be_used_in_the_middle_of_an_epoch():
+    """Its other methods have buffers of their own: they do not disturb a step."""
+    ends = []
+    for used in (False, True):
+        vae = VAE(30, hidden=(12, 8), latent=4)
+        steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 20, 2)
+        steps.begin(np.arange(70), RowNoise(0, "eps"), RowNoise(0, "binarize"))
+        for i in range(4):
+            steps.step(i)
+            if used:
+                vae.encode(np.zeros((200, 30)))
+                vae.sample(100)
+                vae.log_likelihood(np.zeros((3, 30)), 2)
+        steps.close()
+        ends.append(vae.theta.copy())
+    assert np.array_equal(*ends)
+
+
+@forks
+def test_a_step_of_another_size_is_refused_while_processes_train():
+    """New buffers in one process would be unknown to the other: an error, never wrong numbers."""
     vae = VAE(30, hidden=(12, 8), latent=4)
     steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 20, 2)
     steps.begin(np.arange(70), RowNoise(0, "eps"), RowNoise(0, "binarize"))
     steps.step(0)
-    with pytest.raises(MinivaeError, match="between epochs"):
-        vae.encode(np.zeros((200, 30)))
+    with pytest.raises(MinivaeError, match="being trained"):
+        vae.step(np.zeros((200, 30)), np.zeros((200, 4)))
     steps.close()
-    vae.encode(np.zeros((200, 30)))
+    vae.step(np.zeros((200, 30)), np.zeros((200, 4)))
 
 
 def test_a_model_in_private_memory_trains_alone(monkeypatch):
