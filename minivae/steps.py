@@ -51,7 +51,7 @@ class Steps:
         self._x = empty((batch_size, vae.pixels), vae.dtype)
         self._terms = empty((self.members, 2), np.float64)
         self._raw = np.empty((batch_size, vae.pixels), source.rows.dtype)
-        self._eps = np.empty((batch_size, vae.latent), vae.dtype)
+        self._eps = np.zeros((batch_size, vae.latent), vae.dtype)
         self._uniform = np.empty((batch_size, vae.pixels), np.float32) if source.sampled else None
         self._parts = vae.parts(self.members)
         self._crew: Crew = Crew(self.members)
@@ -81,7 +81,6 @@ class Steps:
             self._started = True
         settings = self.adam.steps, self.adam.lr, self.vae.beta
         self._crew.send((order, eps, uniform, first, settings))
-        self._crew.spread()
         self._under_way = True
 
     def step(self, i: int) -> float:
