@@ -80,8 +80,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
         "title": html.escape(title),
         "facts": html.escape(_summary(vae, data)),
         "by_label": "" if data.test_labels is None else ", coloured by label",
-        "share_1": f"{plane.shares[0]:.0%}",
-        "share_2": f"{plane.shares[1]:.0%}",
+        "axes": _axes_line(plane),
         "draws": str(DRAWS),
         "mus": _base64(mu[dots].astype("<f4")),
         "pictures": _base64(pictures),
@@ -119,6 +118,16 @@ def _map(mu: np.ndarray, plane: Plane) -> dict[str, Any]:
         "order": order.tolist(),
         "variance": variance.tolist(),
     }
+
+
+def _axes_line(plane: Plane) -> str:
+    if len(plane.centre) == 1:
+        return "Across: z[0]. The height of a dot means nothing, it only keeps dots apart."
+    first, second = plane.shares
+    return (
+        f"Across: the direction along which &mu; varies most ({first:.0%} of its variance); up: "
+        f"the next one ({second:.0%})."
+    )
 
 
 def _pixels(data: Dataset, rows: np.ndarray, binarize: str) -> np.ndarray:

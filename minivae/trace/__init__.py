@@ -6,6 +6,7 @@ plots.
 
 from minivae.trace.page import trace_page
 from minivae.trace.report import trace_text
-from minivae.trace.steps import Check, Entry, Trace, tiny, trace_step
+from minivae.trace.steps import Trace, tiny, trace_step
+from minivae.trace.writer import Check, Entry
 
 __all__ = ["Check", "Entry", "Trace", "tiny", "trace_page", "trace_step", "trace_text"]

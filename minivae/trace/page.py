@@ -14,7 +14,8 @@ import numpy as np
 
 from minivae import formulas
 from minivae.trace.report import PARTS, by_part, differences, headline, numbers, numeric_of, summary
-from minivae.trace.steps import SMALL, Entry, Trace
+from minivae.trace.steps import SMALL, Trace
+from minivae.trace.writer import Entry
 
 NAME = re.compile(r"d\([\w.]+\)|[A-Za-z_][\w.]*")
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import minivae
 from minivae import formulas
 from minivae.backend import NumpyBackend
 
@@ -56,6 +55,7 @@ class Recorder(NumpyBackend):
     """The NumPy backend with formulas that report to `listener` and obey `nudge`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.listener: Callable[[int, Call], None] | None = None
         self.nudge: Nudge | None = None
         self.count = 0
@@ -103,6 +103,6 @@ def _caller(frame: FrameType) -> Place:
 
 
 def _relative(file: str) -> str:
-    home = Path(minivae.__file__).resolve().parent.parent
+    home = Path(formulas.__file__).resolve().parent.parent
     path = Path(file).resolve()
     return path.relative_to(home).as_posix() if path.is_relative_to(home) else path.name

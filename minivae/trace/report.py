@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minivae.trace.steps import SMALL, Check, Entry, Trace
+from minivae.trace.steps import SMALL, Trace
+from minivae.trace.writer import Check, Entry
 
 PARTS = {
     "given": "Given: images, noise, parameters",
