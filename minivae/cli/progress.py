@@ -43,13 +43,17 @@ class Progress:
 
     def epoch(self, record: Any) -> None:
         """Print what an epoch gave."""
-        if self.bar:
-            self._draw("\r\033[K")
+        self.clear()
         say(
             f"epoch {record.epoch}/{self.epochs}  train {record.train_loss:.2f}  "
             f"test {record.test_loss:.2f} (nll {record.test_nll:.2f}, kl {record.test_kl:.2f})  "
             f"{record.seconds:.2f} s  {record.images_per_second:,.0f} images/s"
         )
+
+    def clear(self) -> None:
+        """Make the bar's line free for other messages."""
+        if self.bar:
+            self._draw("\r\033[K")
 
     def _draw(self, text: str) -> None:
         with suppress(OSError):  # the terminal may have gone away

@@ -152,11 +152,12 @@ def train(
 def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: Any = None) -> None:
     """Train, writing checkpoints and snapshots as they fall due; answer interruptions, failures."""
     progress = Progress(training, epochs)
+    notice, run.notice = run.notice, lambda line: (progress.clear(), notice(line))
 
     def after_step(training: Any) -> bool:
         if interrupts.status is None:
-            progress.step(training)
             run.step(training)
+            progress.step(training)
         return interrupts.status is not None
 
     with Interrupts() as interrupts:
@@ -171,6 +172,8 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
         except NotFiniteError as error:
             kept = f"; {run.path} keeps the last checkpoint" if run.checkpoint.exists() else ""
             raise NotFiniteError(f"{error}{kept}") from None
+        finally:
+            progress.clear()
         folder = run.finish(training)
     again = f"minivae train --resume --out {shlex.quote(str(folder))}"
     if interrupts.status is not None:
