@@ -1,31 +1,26 @@
-"""A model and the state of its training to one file and back; nothing in the file is believed.
+"""A model and the state of its training to one file and back.
 
-Here is decided what a checkpoint holds and which of it must fit together. How arrays and text
-become a file that cannot change unnoticed is for sealed.py.
+Here is decided what a checkpoint holds. How arrays and text become a file that cannot change
+unnoticed is for sealed.py, and whether what a file says is possible for claims.py.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import re
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minivae import __version__, sealed
+from minivae import __version__, claims, sealed
 from minivae.arrayfile import shown
-from minivae.data import BINARIZE, Dataset
+from minivae.data import Dataset
 from minivae.errors import CheckpointError, NotFiniteError
 from minivae.training import Record, Training
 from minivae.vae import VAE
 
 FORMAT = 1
 FILE = "checkpoint.npz"
-MODEL = ("pixels", "hidden", "latent", "beta", "seed")
-MOMENTS, HISTORY = ("adam.m", "adam.v"), "history"
 
 
 class Checkpoint(NamedTuple):
@@ -56,13 +51,15 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
     config: dict[str, Any] = {
         "format": FORMAT,
         "minivae": __version__,
-        "model": {name: getattr(vae, name) for name in MODEL} | {"dtype": vae.dtype.name},
+        "model": {name: getattr(vae, name) for name in claims.MODEL} | {"dtype": vae.dtype.name},
     }
     arrays = {}
     if training is not None:
         training.sync()
-        arrays = {"adam.m": to_host(training.adam.m), "adam.v": to_host(training.adam.v)}
-        arrays[HISTORY] = np.array(training.history, np.float64).reshape(-1, len(Record._fields))
+        m, v = claims.MOMENTS
+        arrays = {m: to_host(training.adam.m), v: to_host(training.adam.v)}
+        rows = np.array(training.history, np.float64)
+        arrays[claims.HISTORY] = rows.reshape(-1, len(Record._fields))
         data, source = training.data, training.source
         config["data"] = {
             "name": shown(data.name),
@@ -85,7 +82,7 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
             "seconds": training.seconds,
         }
     arrays |= {name: to_host(view) for name, view in vae.params.items()}
-    _finite(arrays, "the model is not saved")
+    claims.finite(arrays, "the model is not saved")
     sealed.write(path, config, arrays)
 
 
@@ -117,8 +114,8 @@ def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
         if type(form) is not int or form != FORMAT:
             raise ValueError(f"its format is {form!r}")
         # Keys not known are passed over; arrays not known would be a state that is lost.
-        vae = _vae(config, arrays, backend)
-        moments = _training(config, arrays, vae) if "training" in config else None
+        vae = claims.model(config, arrays, backend)
+        moments = claims.training(config, arrays, vae) if "training" in config else None
         if arrays:
             raise ValueError(f"the array {min(arrays)} does not belong to it")
     except (KeyError, TypeError, ValueError, OverflowError, NotFiniteError) as error:
@@ -171,100 +168,3 @@ def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") 
     training.source = known["source"]
     training.history = list(config["history"])
     return training
-
-
-def _vae(config: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any) -> VAE:
-    """Make the model; its arrays are taken out of `arrays`."""
-    _text(config, "minivae")
-    model = config["model"]
-    if not isinstance(model["hidden"], list):
-        raise TypeError(f"hidden is {model['hidden']!r:.50}")
-    layers = dict(enumerate(model["hidden"]))
-    hidden = [_whole(layers, i, 1) for i in layers]
-    pixels, latent = _whole(model, "pixels", 1), _whole(model, "latent", 1)
-    _whole(model, "seed"), _number(model, "beta")
-    if model.get("dtype") not in ("float32", "float64") or set(model) != {*MODEL, "dtype"}:
-        raise ValueError("its model is of an unknown kind")
-    # Sizes are compared with what the file holds before memory is taken for them.
-    widths = (pixels, *hidden, 2 * latent), (latent, *reversed(hidden), pixels)
-    size = sum((inputs + 1) * outputs for w in widths for inputs, outputs in pairwise(w))
-    mine = [name for name in arrays if name.startswith(("encoder.", "decoder."))]
-    if len(mine) != 4 * len(hidden) + 4 or sum(arrays[name].size for name in mine) != size:
-        raise ValueError(f"its arrays are not those of {pixels} pixels, hidden layers "
-                         f"{hidden!r:.50} and latent size {latent}")  # fmt: skip
-    vae = VAE(**model, backend=backend)
-    for name, view in vae.params.items():
-        view[...] = vae.backend.asarray(_take(arrays, name, view.shape, vae.dtype))
-    return vae
-
-
-def _training(
-    config: dict[str, Any], arrays: dict[str, np.ndarray], vae: VAE
-) -> tuple[np.ndarray, np.ndarray]:
-    """Check what is said of the training; its arrays are taken out of `arrays`."""
-    data, state = config["data"], config["training"]
-    _text(data, "name"), _text(data, "source")
-    if not re.fullmatch("[0-9a-f]{64}", _text(data, "fingerprint")):
-        raise ValueError("the fingerprint of its data is none")
-    if data["binarize"] not in BINARIZE:
-        raise ValueError(f"binarize is {data['binarize']!r:.50}")
-    shape = data["image_shape"]
-    if not isinstance(shape, list) or len(shape) != 2:
-        raise TypeError(f"image_shape is {shape!r:.50}")
-    sides = dict(enumerate(shape))
-    if _whole(sides, 0, 1) * _whole(sides, 1, 1) != vae.pixels:
-        raise ValueError(f"image_shape is {shape} for {vae.pixels} pixels")
-    for name in ("epochs", "threads"):
-        if state[name] is not None:
-            _whole(state, name, 1)
-    _whole(state, "batch_size", 1), _whole(state, "seed"), _whole(state, "step")
-    _whole(state, "adam_steps"), _whole(state, "epoch")
-    for name in ("nll_sum", "kl_sum", "seconds", "lr"):
-        _number(state, name, least=-math.inf if name.endswith("sum") else 0)
-    if state["lr"] == 0:
-        raise ValueError("lr is 0")
-    rows = _take(arrays, HISTORY, (state["epoch"], len(Record._fields)), np.dtype(np.float64))
-    if not (rows[:, 0] == np.arange(1, len(rows) + 1)).all():
-        raise ValueError("its history skips an epoch")
-    config["history"] = [Record(int(row[0]), *row[1:]) for row in rows.tolist()]
-    m, v = (_take(arrays, name, vae.theta.shape, vae.dtype) for name in MOMENTS)
-    return m, v
-
-
-def _take(
-    arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: np.dtype
-) -> np.ndarray:
-    array = arrays.pop(name)
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(
-            f"{name} has shape {array.shape} and type {array.dtype}, not {shape} and {dtype}"
-        )
-    _finite({name: array}, "it is damaged")
-    return array
-
-
-def _finite(arrays: dict[str, np.ndarray], verdict: str) -> None:
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise NotFiniteError(f"{name} holds numbers that are not finite: {verdict}")
-
-
-def _whole(table: Any, name: Any, least: int = 0) -> int:
-    value = table[name]
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name} is {value!r:.50}")
-    return value
-
-
-def _number(table: Any, name: str, least: float = 0) -> float:
-    value = table[name]
-    if type(value) not in (int, float) or not math.isfinite(value) or value < least:
-        raise ValueError(f"{name} is {value!r:.50}")
-    return value
-
-
-def _text(table: Any, name: str) -> str:
-    value = table[name]
-    if not isinstance(value, str) or not value.isprintable():
-        raise ValueError(f"{name} is {value!r:.50}")
-    return value

@@ -38,7 +38,7 @@ def write(
     WriteError
         If the file cannot be written.
     """
-    text = json.dumps(config, allow_nan=False).encode()
+    text = json.dumps(config, allow_nan=False, default=np.generic.item).encode()
     if len(arrays) + 2 > MAX_MEMBERS or len(text) > MAX_CONFIG:
         raise ArgumentError(
             f"a model of {len(arrays)} arrays, described by {len(text)} bytes, cannot be saved: "

@@ -80,6 +80,16 @@ def test_training_and_back(file, trained):
     assert (other.epochs, other.threads) == (2, 1)
 
 
+def test_sizes_that_are_numpy_numbers(tmp_path):
+    data = runs.dataset(32)
+    t = runs.training(data, hidden=np.array([4, 3]), latent=np.int64(2), seed=np.int32(5),
+                      lr=np.float32(1e-3))  # fmt: skip
+    checkpoint.save(tmp_path / "c.npz", t.vae, t)
+    other = checkpoint.resume(tmp_path / "c.npz", data)
+    assert runs.state(other) == runs.state(t)
+    assert (other.vae.hidden, other.seed, other.adam.lr) == ((4, 3), 5, np.float32(1e-3))
+
+
 def test_numpy_reads_it(file, trained):
     with np.load(file, allow_pickle=False) as arrays:
         assert (arrays["encoder.0.weight"] == trained.vae.params["encoder.0.weight"]).all()

@@ -17,7 +17,7 @@ ORDER = """
     errors formulas params noise
     files lock arrayfile idx images transfer download sources pixels
     parallel steps cuda backend layers vae optim gradcheck
-    data watch training sealed checkpoint rundir snapshots
+    data watch training sealed claims checkpoint rundir snapshots
     latent trace plots explore exercises
     cli
 """.split()  # noqa: SIM905
