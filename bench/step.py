@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from statistics import median
-from typing import Any
 
 from machine import cores, describe, unpin
 
@@ -125,7 +124,7 @@ def measure(batch: int, threads: int, rounds: int, count: int) -> None:
         watched_epoch, watched_step = minivae_steps(batch, count, threads)
     with closing(epoch), closing(watched_epoch):
         for run in (step, crew_products, products_alone, watched_step):
-            run()
+            turn(run)
         watch.seconds.clear()
         watch.calls.clear()
         for _ in range(rounds):
