@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from minivae.gradcheck.faults import Linear, ReLU
+from minivae.gradcheck.linear_faults import Linear
+from minivae.gradcheck.other_faults import ReLU
 from minivae.gradcheck.suite import KL, Likelihood, Sampler
 from minivae.layers import Linear as BuiltIn
 from minivae.layers import ReLU as BuiltInReLU

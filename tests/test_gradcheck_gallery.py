@@ -27,7 +27,7 @@ def test_every_cause_of_the_list_occurs(findings):
 
 def test_no_certain_name_is_given_to_noise():
     from minivae.gradcheck import check
-    from minivae.gradcheck.faults import Linear
+    from minivae.gradcheck.linear_faults import Linear
 
     class Noise(Linear):
         def backward(self, dy):

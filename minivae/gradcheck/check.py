@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from minivae.gradcheck.causes import Case, explain
+from minivae.gradcheck.causes import Case
 from minivae.gradcheck.evidence import Probe, share
 from minivae.gradcheck.function import Function, build, coarse, precision
-from minivae.gradcheck.observe import observe, same
+from minivae.gradcheck.observe import observe
 from minivae.gradcheck.parts import failing_parts
 from minivae.gradcheck.report import Entry, GradcheckError, Report
 from minivae.gradcheck.subject import Array, Subject
 from minivae.gradcheck.threads import one_thread
+from minivae.gradcheck.verdict import verdict
 
 FLOAT32 = float(np.finfo(np.float32).eps)
 # The relative error that passes, by what the gradient and the forward are computed in.
@@ -89,7 +90,7 @@ class _FunctionLayer:
 
 def _check(subject: Subject, seed: int) -> Report:
     seen = observe(subject)
-    names = {name: one.shape for name, one in _variables(subject).items()}
+    names = {name: one.shape for name, one in subject.variables().items()}
     if seen.random:
         entries = [
             Entry(name, shape, cause="random", explanation=seen.random, passed=False)
@@ -116,7 +117,9 @@ def _check(subject: Subject, seed: int) -> Report:
         for name, gradient in judged.items()
     }
     found = [
-        _entry(Case(name, _given(one, names[name]), evidence[name], subject, seen, probe, evidence))
+        verdict(
+            Case(name, _given(one, names[name]), evidence[name], subject, seen, probe, evidence)
+        )
         for name, one in judged.items()
     ]
     for name in seen.mutated:
@@ -129,14 +132,9 @@ def _check(subject: Subject, seed: int) -> Report:
     return report
 
 
-def _variables(subject: Subject) -> dict[str, Array]:
-    named = dict(zip(subject.input_names, subject.inputs, strict=True))
-    return {**named, **{subject.parameter_name(k): v for k, v in subject.kept.items()}}
-
-
 def _judged(subject: Subject, name: str, gradient: Any) -> bool:
     """Return whether a gradient is compared: a constant input's and an integer parameter's not."""
-    variable = _variables(subject)[name]
+    variable = subject.variables()[name]
     if not np.issubdtype(variable.dtype, np.floating):
         return False
     return gradient is not None or name not in subject.input_names
@@ -174,81 +172,3 @@ def _given(gradient: Array | None, shape: tuple[int, ...]) -> Array:
 def _usable(gradient: Array | None, shape: tuple[int, ...]) -> Array:
     usable = gradient is not None and gradient.shape == shape
     return gradient if usable else np.zeros(shape)
-
-
-def _entry(case: Case) -> Entry:
-    evidence, gradient = case.evidence, case.gradient
-    entry = Entry(
-        case.name,
-        evidence.shape,
-        checked=int((~evidence.kinks).sum()),
-        kinks=int(evidence.kinks.sum()),
-        directions=len(evidence.directions),
-        method=evidence.method,
-        tolerance=evidence.tolerance,
-    )
-    _judge(case, entry)
-    if case.name in case.seen.mutated:
-        _fail(entry, "mutates", case.seen.mutated[case.name])
-    elif not entry.passed:
-        _fail(entry, *explain(case))
-    elif unsettled := _unsettled(case):
-        _fail(entry, *unsettled)
-    elif not _dtype_kept(case):
-        wanted = _variables(case.subject)[case.name].dtype
-        _fail(entry, "dtype", f"the values are right, but {gradient.dtype} where {wanted} is due")
-    return entry
-
-
-def _judge(case: Case, entry: Entry) -> None:
-    """Fill in the worst error and whether it passes; look for the entry where only sums differ."""
-    if not case.fits:
-        entry.passed = False
-        return
-    evidence, gradient = case.evidence, case.gradient
-    errors, along = evidence.errors(gradient), evidence.errors_along(gradient)
-    tolerance = evidence.tolerance
-    if along.max(initial=0.0) > tolerance >= errors.max(initial=0.0):
-        case.evidence = evidence = case.probe.look_closer(case.name, gradient, evidence)
-        case.__post_init__()
-        errors = evidence.errors(gradient)
-    worst = max(errors.max(initial=0.0), along.max(initial=0.0))
-    entry.max_rel_error = float(worst)
-    entry.passed = bool(worst <= tolerance)
-    if errors.size:
-        analytic = gradient.ravel()[evidence.indices]
-        apart = np.where(errors > 0.9 * errors.max(), np.abs(analytic - evidence.numeric), -1.0)
-        at = int(np.argmax(np.nan_to_num(apart, nan=np.inf)))
-        place = np.unravel_index(int(evidence.indices[at]), evidence.shape)
-        entry.index = tuple(int(one) for one in place)
-        entry.analytic = float(gradient[place])
-        entry.numeric = float(evidence.numeric[at])
-
-
-def _fail(entry: Entry, cause: str, sentence: str) -> None:
-    entry.passed, entry.cause, entry.explanation = False, cause, sentence
-
-
-def _unsettled(case: Case) -> tuple[str, str] | None:
-    """Return what is wrong if a right gradient is not the same when the layer is run again."""
-    seen, name, gradient = case.seen, case.name, case.gradient
-    if any(one in seen.mutated for one in case.subject.kept):
-        return None  # another gradient is due: the parameters are others
-    again = seen.again.get(name)
-    if not same(gradient, again):
-        if case.evidence.agrees(again - gradient):
-            return "accumulated", "right at first; a second backward adds to the first"
-        if same(again, seen.third.get(name)):
-            return "stale", "right at first, wrong when run again: values of before are used"
-        return "random", "backward gives another gradient for the same input"
-    if name in seen.resized and not same(gradient, seen.resized[name]):
-        return "stale", "wrong after a pass over a larger batch, of which values are used"
-    return None
-
-
-def _dtype_kept(case: Case) -> bool:
-    """Return whether the gradient has the dtype of its array, or of the outputs."""
-    known = _variables(case.subject)
-    outer = [*known.values(), *case.subject.outputs]
-    mixed = np.result_type(*[one.dtype for one in outer if one.dtype.kind == "f"])
-    return case.gradient.dtype in (known[case.name].dtype, mixed)

@@ -117,6 +117,11 @@ class Subject:
                 one[...] = self.kept[name]
         return self.original
 
+    def variables(self) -> dict[str, Array]:
+        """Return inputs and parameters at their first values, by their names in the report."""
+        named = dict(zip(self.input_names, self.inputs, strict=True))
+        return {**named, **{self.parameter_name(k): v for k, v in self.kept.items()}}
+
     def parameters(self, layer: Any) -> dict[str, Array]:
         """Return the layer's parameters by name; the very arrays, not copies."""
         params = getattr(layer, "params", None)
