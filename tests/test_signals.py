@@ -51,8 +51,7 @@ with Interrupts() as interrupts:
     while interrupts.status is None:
         time.sleep(0.01)
     print(interrupts.status, flush=True)
-    while True:
-        pass
+    time.sleep(600)
 """
 
 
