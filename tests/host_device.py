@@ -157,7 +157,7 @@ class HostDevice(Device):
         self.arrays, self.free = arrays, free
         self.index = self.lane = self.turn = 0
         self.launches, self.downloads = [], 0
-        self._held = self._recording = None
+        self._held = self._recording = self._pending = None
         HostDevice.current = self
 
     def use(self):
@@ -198,20 +198,23 @@ class HostDevice(Device):
         return self.free
 
     def side_by_side(self, functions):
+        self.flush()
         for lane, function in reversed(list(enumerate(functions, 1))):  # their order is not given
             self.lane = lane
             function()
+            self.flush()
         self.lane = 0
 
     def capture(self, function):
         held = self._held = []
         recording = self._recording = []
         function()
+        self.flush()
         self._held = self._recording = None
         return HostGraph(self, recording, held)
 
-    def launch(self, kernel, grid, block, arguments, dtype):
-        self.hold(arguments)
+    def _start(self, launch):
+        kernel, grid, block, arguments, dtype = launch
         launch = (kernel, grid, block, tuple(map(pack, arguments)), np.dtype(dtype))
         if self._recording is not None:
             self._recording.append(launch)

@@ -5,6 +5,10 @@ The twins run on the kernel's own numbers in float64. A tolerance is given in un
 """
 
 import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from hypothesis import strategies as st
 
 from minivae import formulas
 from minivae.cuda.formulas import CudaFormulas
+from minivae.cuda.fusion import NOTHING, Launch, fuse, may_be_followed
 
 pytestmark = needs_compiler
 EDGES = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65]
@@ -291,7 +296,10 @@ def test_divergence_is_exact_near_the_prior(f):
         view(f.gaussian_kl(mu, logvar, 1.0, 1.0, None, frame.empty(1, 1), frame.empty(1, 1)))
     )
     v = float(view(logvar)[0, 0])
-    assert value == pytest.approx((v**2 / 2 + v**3 / 6) / 2, rel=2e-4)  # 1 rounding of v in v^2/2
+    exact = (v**2 / 2 + v**3 / 6) / 2
+    assert value == pytest.approx(exact, rel=2e-4)  # e^v - 1 - v keeps all but 1 rounding of v
+    each = view(f.gaussian_kl_each(mu, logvar, frame.empty(1, 1)))
+    assert each[0, 0] == pytest.approx(exact, rel=2e-4)
 
 
 @few
@@ -326,3 +334,116 @@ def test_arrays_of_two_types_or_with_gaps_are_refused(f):
         f.relu(a[:, ::2], a[:, :2])
     with pytest.raises(ValueError, match="product of"):
         f.matmul(a[:, :3], a, a)
+
+
+@few
+@given(SIZES, SIZES, WIDE, TYPES)
+def test_a_product_and_relu_are_one_launch_with_the_same_bits(f, B, outputs, inputs, dtype):
+    frame = Frame(f, dtype, B, 2)
+    x, W, b = frame.normal(B, inputs), frame.normal(outputs, inputs), frame.normal(outputs)
+    y, z = frame.empty(B, outputs), frame.empty(B, outputs)
+    dy, dx, dz = frame.normal(B, outputs), frame.empty(B, inputs), frame.empty(B, inputs)
+
+    def run():
+        f.linear(x, W, b, y)
+        f.relu(y, z)
+        f.linear_backward_input(dy, W, dx)
+        f.relu_backward(x, dx, dz)  # as if x were a ReLU's output
+
+    run()
+    apart = [np.array(view(a)) for a in (y, z, dx, dz)]
+    for array in (y, z, dx, dz):
+        write(array, np.nan)
+    f.device.capture(run).launch()
+    assert all(a.tobytes() == view(b).tobytes() for a, b in zip(apart, (y, z, dx, dz), strict=True))
+    frame.check()
+
+
+def test_only_neighbours_that_belong_together_are_fused():
+    product = Launch("product_2", (1,), (1,), (*range(16), *NOTHING), "float32")
+    out = product.arguments[10]
+    fused = fuse(product, Launch("relu", (1,), (1,), (4, 5, out, 5, "z", 5), "float32"))
+    assert fused.arguments == (*range(16), None, 0, "z", 5) and fused.kernel == "product_2"
+    assert may_be_followed(product) and not may_be_followed(fused)
+    backward = Launch("relu_backward", (1,), (1,), (4, 5, "y", 6, out, 5, "dx", 7), "float32")
+    assert fuse(product, backward).arguments == (*range(16), "y", 6, "dx", 7)
+    for other in (
+        Launch("relu", (1,), (1,), (4, 5, "another array", 5, "z", 5), "float32"),
+        Launch("sigmoid", (1,), (1,), (4, 5, out, 5, "z", 5), "float32"),
+        Launch("relu_backward", (1,), (1,), (4, 5, out, 5, "dy", 5, "dx", 5), "float32"),
+        product,
+    ):
+        assert fuse(product, other) is None
+
+
+def test_every_lane_has_its_own_room_for_unfinished_sums(f):
+    frame = Frame(f, "float32", 0, 0)
+    a, b, out = frame.normal(3, 784), frame.normal(784, 5), frame.empty(3, 5)
+    rooms, launch = [], f.device.launch
+    f.device.launch = lambda name, grid, block, arguments, dtype: rooms.append(arguments[14:16])
+    try:
+        for lane in (0, 1, 1):
+            f.device.lane = lane
+            f.matmul(a, b, out)
+    finally:
+        f.device.lane, f.device.launch = 0, launch
+    assert rooms[0][0] is not rooms[1][0] and rooms[0][1] is not rooms[1][1]
+    assert rooms[1][0] is rooms[2][0] and rooms[1][1] is rooms[2][1]
+
+
+GUARDED = """
+import ctypes, mmap
+import numpy as np
+from host_device import HostDevice
+from minivae.cuda.formulas import CudaFormulas
+
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+PAGE, READ, WRITE = mmap.PAGESIZE, 1, 2
+
+class Guarded(HostDevice):
+    side = 0  # 0: an array ends where memory that may not be touched begins; 1: it begins there
+
+    def empty(self, shape, dtype):
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        pages = -(-max(1, size) // PAGE) * PAGE
+        start = libc.mmap(None, pages + 2 * PAGE, READ | WRITE,
+                          mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+        for guard in (start, start + PAGE + pages):
+            assert libc.mprotect(guard, PAGE, 0) == 0
+        at = start + PAGE + (0 if self.side else pages - size)
+        return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(at))
+
+for Guarded.side in (0, 1):
+    device = Guarded("numpy")
+    f = CudaFormulas(device)
+    new = lambda *shape: device.asarray(np.full(shape, 0.5, "float32"))
+    for B, H, K in [(1, 1, 1), (3, 5, 7), (17, 33, 65), (33, 40, 129), (5, 3, 784)]:
+        for f.products.side in (2, 4, 8):
+            f.linear(new(B, K), new(H, K), new(H), new(B, H))
+            f.linear_backward_input(new(B, H), new(H, K), new(B, K))
+            f.linear_backward_weight(new(B, K), new(B, H), new(H, K))
+        f.linear_backward_bias(new(B, H), new(H))
+        for name in ("relu", "sigmoid", "tanh"):
+            getattr(f, name)(new(B, H), new(B, H))
+            getattr(f, name + "_backward")(new(B, H), new(B, H), new(B, H))
+        f.reparameterize(*(new(B, H) for _ in range(5)))
+        f.reparameterize_backward(*(new(B, H) for _ in range(5)))
+        f.bernoulli_nll(new(B, H), new(B, H), 1.0, None, new(B, H))
+        f.gaussian_kl(new(B, H), new(B, H), 1.0, 1.0, None, new(B, H), new(B, H))
+        f.bernoulli_log_likelihood(new(B, H), new(B, H), None, new(B))
+        f.gaussian_kl_each(new(B, H), new(B, H), new(B, H))
+        f.adam(*(new(B * H) for _ in range(4)), 0.9, 0.999, 1e-3, 1e-8, None)
+print("done")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guarded memory is made by Linux's mprotect")
+def test_nothing_beside_an_array_is_touched():
+    """In a process of its own, which would be killed."""
+    paths = [str(Path(__file__).parent), str(Path(formulas.__file__).parents[1])]
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(paths))
+    found = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, text=True, env=env)
+    assert found.returncode == 0 and found.stdout == "done\n", (found.returncode, found.stderr)

@@ -106,6 +106,7 @@ class CublasLt:
         if workspace is None:
             workspace = self.device.empty((WORKSPACE,), np.uint8)
             self._workspaces[self.device.lane] = workspace
+        self.device.flush()  # what was launched before comes before
         self.device.hold((a, b, out, workspace))
         first, second, result = plan.layouts
         out_at = c_void_p(pointer(out))

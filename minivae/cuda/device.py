@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minivae.cuda.detect import check_device, import_cupy, one_line, out_of_memory
+from minivae.cuda.fusion import Launch, fuse, may_be_followed
 from minivae.errors import BackendError
 
 SOURCE = Path(__file__).with_name("kernels.cu")
@@ -52,7 +53,8 @@ class Device:
         self._events: list[Any] = []
         self._kernels: dict[tuple[str, Any], Any] = {}
         self._modules: dict[Any, Any] = {}
-        self._held: list[Any] | None = None
+        self._held: list[Any] | None = None  # while a graph is captured
+        self._pending: Launch | None = None
         self._pinned: dict[str, Any] = {}
         self._library: Any = None
 
@@ -136,10 +138,29 @@ class Device:
         Arguments are arrays or None (pointers), int (long long) and float (double). Nothing checks
         them here: they must be those of the kernel.
         """
+        launch = Launch(kernel, grid, block, tuple(arguments), dtype)
+        if self._held is None:
+            self._start(launch)
+            return
+        fused = fuse(self._pending, launch) if self._pending is not None else None
+        if fused is None:
+            self.flush()
+        self._pending = fused or launch
+        if not may_be_followed(self._pending):
+            self.flush()
+
+    def flush(self) -> None:
+        """Start the launch that waits for one to be fused with; only while a graph is captured."""
+        launch, self._pending = self._pending, None
+        if launch is not None:
+            self.hold(launch.arguments)
+            self._start(launch)
+
+    def _start(self, launch: Launch) -> None:
+        kernel, grid, block, arguments, dtype = launch
         function = self._kernels.get((kernel, dtype))
         if function is None:
             function = self._kernels[kernel, dtype] = self._load(kernel, np.dtype(dtype))
-        self.hold(arguments)
         function(grid, block, tuple(0 if part is None else part for part in arguments))
 
     def hold(self, arguments: Sequence[Any]) -> None:
@@ -178,6 +199,7 @@ class Device:
 
         What is launched later waits for all of them. The functions must not write to one array.
         """
+        self.flush()
         cuda = self.cupy.cuda
         while len(self._lanes) <= len(functions):
             self._lanes.append(cuda.Stream(non_blocking=True))
@@ -192,6 +214,7 @@ class Device:
             stream.use()  # not `with`: that would go back to CuPy's default stream
             try:
                 function()
+                self.flush()
             finally:
                 self.lane = 0
                 main.use()
@@ -199,18 +222,22 @@ class Device:
                 main.wait_event(after)
 
     def capture(self, function: Callable[[], None]) -> Graph:
-        """Return what the function launches as a graph, without running it."""
+        """Return what the function launches as a graph, without running it.
+
+        Launches that can be one are (see fusion.py).
+        """
         stream = self._lanes[0]
         held = self._held = []
         stream.begin_capture()
         try:
             function()
+            self.flush()
         except BaseException:
             with suppress(Exception):
                 stream.end_capture()  # leaves the capturing state; what it has is of no use
             raise
         finally:
-            self._held = None
+            self._held = self._pending = None
         return Graph(stream.end_capture(), stream, held)
 
 

@@ -155,7 +155,7 @@ class DeviceSteps:
     # --- One step ------------------------------------------------------------------------------
 
     def _launch(self, n: int, spread: bool = False) -> None:
-        """Launch a step of n images; `spread`: gradients of different layers at the same time."""
+        """Launch a step of n images; `spread`: what can be at the same time is."""
         device, vae, adam = self.device, self.vae, self.adam
         x, eps = self._x, self._eps
         if n < self.batch_size:
@@ -175,13 +175,15 @@ class DeviceSteps:
             nll, kl = vae.backward_rows(x, eps)
         finally:
             vae.beta = beta
-        gradients = [linear.backward_params for linear in vae.linears]
+        rest = [linear.backward_params for linear in vae.linears]
+        rest.append(
+            lambda: device.launch("finish", (1,), (1,), (self._state, n, nll, kl), vae.dtype)
+        )
         if spread:
-            device.side_by_side(gradients)
+            device.side_by_side(rest)
         else:
-            for gradient in gradients:
-                gradient()
-        device.launch("finish", (1,), (1,), (self._state, n, nll, kl), vae.dtype)
+            for function in rest:
+                function()
         self.formulas.adam_on_device(
             *(adam.theta, adam.grad, adam.m, adam.v, adam.beta1, adam.beta2, self._constants)
         )

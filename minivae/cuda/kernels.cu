@@ -54,18 +54,26 @@ __device__ void grid_sum(double value, double factor, double *partials, unsigned
     if (threadIdx.x == 0) *out = factor * sum;
 }
 
+// NaN stays NaN in both.
+__device__ REAL relu_of(REAL x) { return x <= 0 ? (REAL)0 : x; }
+__device__ REAL relu_backward_of(REAL y, REAL dy) { return (y > 0 ? (REAL)1 : (REAL)0) * dy; }
+
 // --- Products: out (m, n) = a (m, k) b (k, n) + bias (n) ----------------------------------------
 
 // One block makes a tile of 16R x 16R, each thread R x R of it, from 64/R columns of a at a time:
 // while it multiplies one stage, the next is on its way. Either operand may be transposed: element
 // (i, j) of a lies at i * am + j * ak, and one of the two is 1.
 //
+// `following`, if given, gets what ReLU makes of the result or, with `mask`, what ReLU's backward
+// does: mask is then ReLU's output y, and the result its dy.
+//
 // With `splits` above 1 the depth k is shared by that many blocks per tile. Each leaves its part in
 // `parts`; the last one adds them in order.
 template <int R>
 __device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, const REAL *b, i64 bk,
                         i64 bn, const REAL *bias, REAL *out, i64 ld, i64 splits, i64 chunk,
-                        REAL *parts, unsigned *arrived) {
+                        REAL *parts, unsigned *arrived, const REAL *mask, i64 mask_ld,
+                        REAL *following, i64 following_ld) {
     const int TILE = 16 * R, DEPTH = 64 / R, WIDTH = TILE + R / 2;
     __shared__ __align__(16) REAL as[2][DEPTH][WIDTH], bs[2][DEPTH][WIDTH];
     const int t = threadIdx.x, row = t / 16 * R, column = t % 16 * R;
@@ -144,7 +152,12 @@ __device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, cons
 #pragma unroll
         for (int j = 0; j < R; j++) {
             i64 r = first_row + row + i, c = first_column + column + j;
-            if (r < m && c < n) out[r * ld + c] = sum[i][j] + (bias ? bias[c] : (REAL)0);
+            if (r >= m || c >= n) continue;
+            REAL value = sum[i][j] + (bias ? bias[c] : (REAL)0);
+            out[r * ld + c] = value;
+            if (following)
+                following[r * following_ld + c] =
+                    mask ? relu_backward_of(mask[r * mask_ld + c], value) : relu_of(value);
         }
 }
 
@@ -152,8 +165,9 @@ __device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, cons
     extern "C" __global__ void __launch_bounds__(THREADS) product_##R(                            \
         i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, const REAL *b, i64 bk, i64 bn,        \
         const REAL *bias, REAL *out, i64 ld, i64 splits, i64 chunk, REAL *parts,                  \
-        unsigned *arrived) {                                                                      \
-        product<R>(m, n, k, a, am, ak, b, bk, bn, bias, out, ld, splits, chunk, parts, arrived);  \
+        unsigned *arrived, const REAL *mask, i64 mask_ld, REAL *following, i64 following_ld) {    \
+        product<R>(m, n, k, a, am, ak, b, bk, bn, bias, out, ld, splits, chunk, parts, arrived,   \
+                   mask, mask_ld, following, following_ld);                                       \
     }
 PRODUCT(2)
 PRODUCT(4)
@@ -202,8 +216,8 @@ extern "C" __global__ void column_sums(i64 rows, i64 columns, const REAL *x, i64
         dxs[r * dx_ld + c] = result;                                                              \
     }
 
-FORWARD(relu, x <= 0 ? (REAL)0 : x)  // NaN stays NaN
-BACKWARD(relu_backward, (y > 0 ? (REAL)1 : (REAL)0) * dy)
+FORWARD(relu, relu_of(x))
+BACKWARD(relu_backward, relu_backward_of(y, dy))
 FORWARD(sigmoid, (REAL)0.5 * tanh((REAL)0.5 * x) + (REAL)0.5)
 BACKWARD(sigmoid_backward, dy * y * (1 - y))
 FORWARD(tanh_forward, tanh(x))

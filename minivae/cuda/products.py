@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minivae.cuda.fusion import NOTHING
 from minivae.cuda.strides import row_stride, strides
 
 THREADS = 256
@@ -95,7 +96,7 @@ class Products:
             (THREADS,),
             (
                 *(m, n, k, a, *strides(a), b, *strides(b), bias, out, row_stride(out)),
-                *(cut.splits, cut.chunk, parts, arrived),
+                *(cut.splits, cut.chunk, parts, arrived, *NOTHING),
             ),
             a.dtype,
         )
