@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from minivae import formulas
 from minivae.cuda.formulas import CudaFormulas
 from minivae.cuda.fusion import NOTHING, Launch, fuse, may_be_followed
+from minivae.cuda.products import Products
 
 pytestmark = needs_compiler
 EDGES = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65]
@@ -146,6 +148,21 @@ def test_linear(f, B, inputs, outputs, dtype):
     size = np.abs(wide(x)).max() * np.abs(wide(W)).max(), np.abs(wide(dy)).max()
     for got, expected, depth in zip(run(), want, (inputs, outputs, B, B), strict=True):
         near(got, expected, 2 * depth + 4, *size)
+    frame.check()
+
+
+@few
+@given(SIZES, WIDE, SIZES)
+def test_products_of_the_library_get_their_bias(f, B, inputs, outputs):
+    """The path of --precision tf32, with our own product in the library's place."""
+    frame = Frame(f, "float32", B, 1)
+    x, W, b = frame.normal(B, inputs), frame.normal(outputs, inputs), frame.normal(outputs)
+    y, want = frame.empty(B, outputs), frame.empty(B, outputs)
+    products = Products(f.device)
+    products._library = SimpleNamespace(matmul=f.matmul)
+    products(x, W.T, y, b)
+    f.linear(x, W, b, want)
+    assert view(y).tobytes() == view(want).tobytes()
     frame.check()
 
 
@@ -419,13 +436,20 @@ class Guarded(HostDevice):
 for Guarded.side in (0, 1):
     device = Guarded("numpy")
     f = CudaFormulas(device)
-    new = lambda *shape: device.asarray(np.full(shape, 0.5, "float32"))
+
+    def new(*shape):
+        array = device.empty(shape, "float32")
+        array[...] = 0.5
+        return array
+
     for B, H, K in [(1, 1, 1), (3, 5, 7), (17, 33, 65), (33, 40, 129), (5, 3, 784)]:
         for f.products.side in (2, 4, 8):
             f.linear(new(B, K), new(H, K), new(H), new(B, H))
             f.linear_backward_input(new(B, H), new(H, K), new(B, K))
             f.linear_backward_weight(new(B, K), new(B, H), new(H, K))
         f.linear_backward_bias(new(B, H), new(H))
+        bias = (B, H, new(H), new(B, H), H)
+        device.launch("add_bias", (-(-B * H // 256),), (256,), bias, np.dtype("float32"))
         for name in ("relu", "sigmoid", "tanh"):
             getattr(f, name)(new(B, H), new(B, H))
             getattr(f, name + "_backward")(new(B, H), new(B, H), new(B, H))
