@@ -45,6 +45,7 @@ def meanings(factor: float, subject: Subject, room: float) -> list[str]:
     for name, one in zip(subject.input_names, subject.inputs, strict=True):
         if one.ndim > 1:
             known[f"the width of {name}"] = one.shape[-1]
+            known[f"the root of the width of {name}"] = one.shape[-1] ** 0.5
             known[f"the number of entries of {name}"] = one.size
     for one in subject.outputs:
         if one.ndim > 1:
