@@ -1,6 +1,6 @@
 """How fast the explorer's page follows a drag, and how close its numbers are to NumPy's.
 
-    python bench/explore.py RUN [--data PATH]
+    python bench/explore.py RUN [--data PATH] [--screenshot FILE.png]
 
 The page runs in headless Chromium; each figure stands with what was measured. No part of the tests.
 """
@@ -8,6 +8,7 @@ The page runs in headless Chromium; each figure stands with what was measured. N
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import platform
 import statistics
@@ -44,19 +45,24 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--images", type=int, default=50)
+    parser.add_argument("--screenshot", help="write what the page looks like at first")
     arguments = parser.parse_args()
     if find() is None:
         sys.exit("no Chromium or Chrome here")
     vae, data = load(arguments.run), load_data(arguments.data)
-    page = explore_page(vae, data, "bench").encode()
+    page = explore_page(vae, data, Path(arguments.run).resolve().stem).encode()
     rows = data.test[: arguments.images]
     x = to_pixels(rows, np.empty(rows.shape, np.float32))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "page.html")
         path.write_bytes(page)
-        browser = Browser()
+        browser = Browser(1200, 712)
         try:
             browser.open(path)
+            if arguments.screenshot:
+                browser.frame()
+                picture = browser.call("Page.captureScreenshot", format="png")["data"]
+                Path(arguments.screenshot).write_bytes(base64.b64decode(picture))
             times = browser.value(DRAG)
             ours = browser.value(
                 f"{json.dumps(x.tolist())}.map((x) => {{ const {{mu, logvar}} = minivae.encode(x);"
