@@ -184,13 +184,14 @@ def test_an_epoch_goes_on_where_it_stopped(monkeypatch, kind, first, binarize):
     assert same_bits([sums, *state(vae, adam)], [resumed, *state(again, again_adam)])
 
 
-def test_rate_and_beta_may_change_between_steps():
+def test_settings_may_change_between_steps():
     results = []
     for backend in (NumpyBackend(), cupy_backend(), cupy_backend(capture=False)):
         vae, adam, steps = make(backend, images(), dtype="float64")
         steps.begin(*streams(0))
         for i in range(5):
             vae.beta, adam.lr = i / 4, 1e-3 * (i + 1)
+            adam.beta1, adam.beta2, adam.eps = 0.9 - i / 50, 0.999 - i / 5000, 1e-8 * (i + 1)
             steps.step(i)
         results.append([np.array(steps.totals()), *state(vae, adam)])
         assert vae.beta == 1.0 and type(vae.beta) is float

@@ -335,7 +335,7 @@ def test_adam(f, size, dtype, step):
         near(got, expected, 4, rate * np.abs(expected).max())
     for array, values in zip(arrays, before, strict=True):
         write(array, values)
-    f.adam_on_device(*arrays, 0.9, 0.999, f.device.asarray(np.array([rate, floor])))
+    f.adam_on_device(*arrays, f.device.asarray(np.array([0.9, 0.999, rate, floor])))
     assert all(a.tobytes() == view(b).tobytes() for a, b in zip(after, arrays, strict=True))
     frame.check()
 

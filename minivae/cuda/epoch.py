@@ -15,7 +15,8 @@ import numpy as np
 from minivae.cuda.detect import one_line
 from minivae.noise import RowNoise
 
-STEP, LR, BETA1, BETA2, EPS, BETA, RATE, FLOOR, CURSOR, NLL_SUM, KL_SUM = range(11)
+# Places in the numbers that lie on the device, as in kernels.cu.
+STEP, LR, EPS, BETA, BETA1, BETA2, RATE, FLOOR, CURSOR, NLL_SUM, KL_SUM = range(11)
 THREADS = 256
 BLOCK_BYTES = 8 << 20  # of noise (and images that do not fit) copied at a time ...
 BLOCK_STEPS = 64  # ... for at most this many steps: the host draws while the device computes
@@ -75,7 +76,7 @@ class DeviceSteps:
         self._eps = device.empty((batch_size, latent), dtype)
         self._state = device.zeros((KL_SUM + 1,), np.float64)
         self._beta = self._state[BETA : BETA + 1]
-        self._constants = self._state[RATE : RATE + 2]
+        self._constants = self._state[BETA1 : FLOOR + 1]
         self._known: dict[int, float] = {}
 
         rows = source.rows
@@ -184,9 +185,7 @@ class DeviceSteps:
         else:
             for function in rest:
                 function()
-        self.formulas.adam_on_device(
-            *(adam.theta, adam.grad, adam.m, adam.v, adam.beta1, adam.beta2, self._constants)
-        )
+        self.formulas.adam_on_device(adam.theta, adam.grad, adam.m, adam.v, self._constants)
 
     def _settings(self) -> None:
         """Bring what may change between steps to the device, if it has changed."""

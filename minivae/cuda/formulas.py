@@ -188,17 +188,10 @@ class CudaFormulas:
         self._adam(theta, grad, m, v, beta1, beta2, float(rate), float(floor), None)
 
     def adam_on_device(
-        self,
-        theta: Array,
-        grad: Array,
-        m: Array,
-        v: Array,
-        beta1: float,
-        beta2: float,
-        constants: Array,
+        self, theta: Array, grad: Array, m: Array, v: Array, constants: Array
     ) -> None:
-        """As `adam`, with rate and floor read on the device: constants (2,), float64."""
-        self._adam(theta, grad, m, v, beta1, beta2, 0.0, 0.0, constants)
+        """As `adam`; constants (4,), float64 on the device: beta1, beta2, rate, floor."""
+        self._adam(theta, grad, m, v, 0.0, 0.0, 0.0, 0.0, constants)
 
     adam_constants = staticmethod(formulas.adam_constants)
 

@@ -312,13 +312,16 @@ extern "C" __global__ void gaussian_kl_each(i64 rows, i64 columns, const REAL *m
 
 // --- Adam: the whole vector in one launch --------------------------------------------------------
 
-// rate and floor are read from constants[0] and [1] where that is given, as in a captured step.
+// Where `constants` is given, as in a captured step, it holds beta1, beta2, rate and floor.
 extern "C" __global__ void adam(i64 size, REAL *theta, const REAL *grad, REAL *m, REAL *v,
                                 double beta1, double beta2, double rate, double floor,
                                 const double *constants) {
     i64 i = (i64)blockIdx.x * THREADS + threadIdx.x;
     if (i >= size) return;
-    if (constants) rate = constants[0], floor = constants[1];
+    if (constants) {
+        beta1 = constants[0], beta2 = constants[1];
+        rate = constants[2], floor = constants[3];
+    }
     REAL g = grad[i], first = (REAL)beta1 * m[i] + g, second = (REAL)beta2 * v[i] + g * g;
     m[i] = first;
     v[i] = second;
@@ -328,7 +331,7 @@ extern "C" __global__ void adam(i64 size, REAL *theta, const REAL *grad, REAL *m
 // --- The epoch on the device ---------------------------------------------------------------------
 
 // What a step needs to know and a captured graph cannot be told: numbers of the run, in doubles.
-enum { STEP, LR, BETA1, BETA2, EPS, BETA, RATE, FLOOR, CURSOR, NLL_SUM, KL_SUM };
+enum { STEP, LR, EPS, BETA, BETA1, BETA2, RATE, FLOOR, CURSOR, NLL_SUM, KL_SUM };
 
 extern "C" __global__ void put(double *state, i64 place, double value) { state[place] = value; }
 
