@@ -53,7 +53,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
         )
     binarize = binarize if binarize == "threshold" else "none"
     weights = {name: vae.backend.to_host(view) for name, view in vae.params.items()}
-    rows = np.unique(np.linspace(0, len(data.test) - 1, IMAGES).astype(int))
+    rows = _spread(len(data.test), IMAGES)
     x = _pixels(data, rows, binarize)
     mu, logvar = vae.encode(x)
     finite = [np.isfinite(array).all() for array in (*weights.values(), mu, logvar)]
@@ -61,8 +61,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
         raise ArgumentError("the model's weights or its mu are no finite numbers: train it anew")
     labels = np.full(len(rows), -1) if data.test_labels is None else data.test_labels[rows]
 
-    dots = np.unique(np.linspace(0, len(mu) - 1, max(50, min(1000, 40_000 // vae.latent))))
-    dots = dots.astype(int)
+    dots = _spread(len(mu), max(50, min(1000, 40_000 // vae.latent)))
     chosen = _pictures(labels, max(2, min(20, 100_000 // vae.pixels)))
     pictures = np.round(255 * x[chosen]).astype(np.uint8)
     plane = main_plane(mu)
@@ -135,10 +134,15 @@ def _pixels(data: Dataset, rows: np.ndarray, binarize: str) -> np.ndarray:
     return to_pixels(images, np.empty(images.shape, np.float32), binarize=binarize)
 
 
+def _spread(length: int, count: int) -> np.ndarray:
+    """Return up to `count` different numbers below `length`, at even distances."""
+    return np.unique(np.linspace(0, length - 1, count).astype(int))
+
+
 def _pictures(labels: np.ndarray, count: int) -> np.ndarray:
     """Choose images to start from: the first of each label, then the second of each, ..."""
     if labels.max(initial=-1) < 0:
-        return np.unique(np.linspace(0, len(labels) - 1, count).astype(int))
+        return _spread(len(labels), count)
     turn = np.empty(len(labels), int)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)

@@ -94,6 +94,7 @@ def test_few_images_many_labels_collapsed_latents():
     vae.theta[...] = 0
     facts = facts_of(explore_page(vae, made_up((7, 9), 3, labels), "a run"))
     assert sorted(facts["picture_labels"]) == sorted(labels.tolist())
+    assert facts["dot_labels"] == labels.tolist()  # one dot an image
     assert facts["variance"] == [0, 0, 0]
     assert facts["reach"] == 1
 

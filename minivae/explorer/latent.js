@@ -81,7 +81,7 @@ const space = (() => {
     }
     const [a, b] = onPlane(z);
     const far = Math.sqrt(dot(z, z) / LATENT);
-    const place = facts.flat ? shown(a) : `${shown(a)} across, ${shown(b)} up`;
+    const place = facts.flat ? `${shown(a)} from the middle` : `${shown(a)} across, ${shown(b)} up`;
     byId("where").textContent = `${place}. z is ${shown(far)} times as long as a typical draw from the prior.`;
   }
   const redrawSoon = oncePerFrame(redraw);
