@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--batches", default="128,512,1000")
     parser.add_argument("--threads", default="1,2" if len(cores()) > 1 else "1")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=60000, help="images in one turn: an epoch")
+    parser.add_argument("--images", type=int, default=25600, help="images in one turn")
     options = parser.parse_args()
     print(describe("numpy"), "\n")
     for batch in map(int, options.batches.split(",")):
