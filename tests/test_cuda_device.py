@@ -33,6 +33,9 @@ class Stream:
         global current
         current = self
 
+    def __enter__(self):
+        LOG.append(("enter", self.name))
+
     def wait_event(self, event):
         LOG.append(("wait", self.name, event.recorded))
 
@@ -189,6 +192,25 @@ def test_uploads_take_turns_and_wait_only_for_the_last_but_one(device):
     with contextlib.suppress(AssertionError):
         device.upload("order", np.arange(8), out)  # longer: a new one, once the copy is done
     assert LOG[-1] == ("pin", 64) and LOG[-2][0] == "wait for copy"
+
+
+def test_the_stream_is_entered_once_and_used_each_time(device):
+    other = Device(device.cupy, 4)
+    other.use()
+    other.use()
+    assert LOG == [("device", 4), ("enter", "s1"), ("device", 4)] and current.name == "s1"
+    device.use()
+    assert current.name == "s0"
+
+
+def test_numbers_come_back_whole(device, monkeypatch):
+    def asnumpy(array):
+        assert array.flags.c_contiguous
+        return np.array(array)
+
+    monkeypatch.setattr(device.cupy, "asnumpy", asnumpy)
+    whole = np.arange(12.0).reshape(3, 4).view(Array)
+    assert np.array_equal(device.to_host(whole[:, 2:]), np.arange(12.0).reshape(3, 4)[:, 2:])
 
 
 def test_free_memory_counts_what_the_pool_holds(device):

@@ -51,6 +51,7 @@ class Device:
         self.lane = 0
         self._lanes = [cupy.cuda.Stream(non_blocking=True)]
         self._events: list[Any] = []
+        self._entered = False
         self._kernels: dict[tuple[str, Any], Any] = {}
         self._modules: dict[Any, Any] = {}
         self._held: list[Any] | None = None  # while a graph is captured
@@ -59,8 +60,15 @@ class Device:
         self._library: Any = None
 
     def use(self) -> None:
-        """Make this device and its stream the current ones of this thread."""
+        """Make this device and its stream the current ones of this thread.
+
+        The first time the stream is entered, never to be left: CuPy goes back to the stream last
+        entered, not to the one in use, where it enters one itself.
+        """
         self.cupy.cuda.Device(self.index).use()
+        if not self._entered:
+            self._lanes[0].__enter__()
+            self._entered = True
         self._lanes[0].use()
 
     # --- Arrays --------------------------------------------------------------------------------
@@ -87,6 +95,8 @@ class Device:
 
     def to_host(self, array: Any) -> np.ndarray:
         """Return the values as a NumPy array; waits for the device."""
+        if not array.flags.c_contiguous:
+            array = array.copy()  # here, on our stream, and not within asnumpy
         return self.cupy.asnumpy(array)
 
     def upload(self, name: str, values: np.ndarray, out: Any) -> None:
@@ -211,7 +221,7 @@ class Device:
             stream, after = self._lanes[lane], self._events[lane]
             stream.wait_event(before)
             self.lane = lane
-            stream.use()  # not `with`: that would go back to CuPy's default stream
+            stream.use()  # not `with`: a lane may be left by an error
             try:
                 function()
                 self.flush()
