@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minivae import VAE, Linear
+from minivae import VAE, Linear, ReLU, Sequential
 
 
 def test_the_default_model_is_the_one_of_the_readme():
@@ -20,3 +20,11 @@ def test_a_linear_layer_of_its_own():
     assert Linear(3, 2, prefix="encoder.0.").name == "encoder.0"
     assert np.array_equal(layer.params["weight"], Linear(3, 2, seed=0).params["weight"])
     assert not np.array_equal(layer.params["weight"], Linear(3, 2, seed=1).params["weight"])
+
+
+def test_a_sequence_lives_where_its_layers_do():
+    layers = [Linear(3, 2), ReLU()]
+    sequence = Sequential(layers)
+    assert sequence.backend is layers[0].backend
+    assert sequence.formulas is layers[0].formulas
+    assert list(sequence.params) == list(sequence.grads) == ["0.weight", "0.bias"]
