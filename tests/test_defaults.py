@@ -3,6 +3,7 @@
 import numpy as np
 
 from minivae import VAE, Linear, ReLU, Sequential
+from minivae.noise import generator
 
 
 def test_the_default_model_is_the_one_of_the_readme():
@@ -28,3 +29,29 @@ def test_a_sequence_lives_where_its_layers_do():
     assert sequence.backend is layers[0].backend
     assert sequence.formulas is layers[0].formulas
     assert list(sequence.params) == list(sequence.grads) == ["0.weight", "0.bias"]
+
+
+def test_sampling_when_nothing_is_said():
+    vae = VAE(6, hidden=(5,), latent=2, dtype="float64")
+    assert np.array_equal(vae.sample(3), vae.sample(3, seed=0))
+    assert not np.array_equal(vae.sample(3), vae.sample(3, seed=1))
+    assert vae.sample(1).shape == (1, 6)
+    x = np.random.default_rng(0).random((3, 6))
+    assert np.array_equal(vae.log_likelihood(x), vae.log_likelihood(x, samples=100, seed=0))
+
+
+def test_the_importance_weights_are_those_of_the_draws():
+    vae = VAE(6, hidden=(5,), latent=2, dtype="float64", seed=2)
+    x = (np.random.default_rng(0).random((3, 6)) < 0.5).astype(float)
+    mu, logvar = (one.copy() for one in vae.encode(x))
+    rng, weights = generator(4, "importance"), []
+    for _ in range(5):
+        eps = rng.standard_normal(mu.shape)
+        z = mu + np.exp(logvar / 2) * eps
+        p = vae.decode(z)
+        log_x = np.log(np.where(x > 0, p, 1 - p)).sum(axis=1)
+        log_z = -0.5 * (z * z).sum(axis=1)
+        log_q = -0.5 * (eps * eps + logvar).sum(axis=1)
+        weights.append(log_x + log_z - log_q)
+    expected = np.log(np.mean(np.exp(weights), axis=0))
+    np.testing.assert_allclose(vae.log_likelihood(x, samples=5, seed=4), expected, rtol=1e-12)
