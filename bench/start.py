@@ -19,13 +19,14 @@ from machine import describe, unpin
 
 FIRST_STEP = """
 import os, sys, time
-import minivae.parallel as parallel
-take = parallel.Steps.step
+from minivae.steps import Steps
+take = Steps.step
 def step(self, i):
     take(self, i)
     print(time.perf_counter(), flush=True)
+    self.close()
     os._exit(0)
-parallel.Steps.step = step
+Steps.step = step
 from minivae.cli import main
 main(["train", "--out", sys.argv[1]])
 """

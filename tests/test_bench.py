@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
     "command, expected",
     [
         ("step.py --batches 16 --threads 2 --rounds 1 --images 32", "| matmul |"),
+        ("start.py --rounds 1", "first step |"),
         (
             "peers.py --only minivae,products --threads 2 --batches 16 --rounds 1 --images 32",
             "| products alone |",
