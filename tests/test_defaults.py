@@ -55,3 +55,8 @@ def test_the_importance_weights_are_those_of_the_draws():
         weights.append(log_x + log_z - log_q)
     expected = np.log(np.mean(np.exp(weights), axis=0))
     np.testing.assert_allclose(vae.log_likelihood(x, samples=5, seed=4), expected, rtol=1e-12)
+
+
+def test_lists_of_numbers_do_as_well_as_arrays():
+    vae = VAE(6, hidden=(5,), latent=2)
+    assert np.array_equal(vae.decode([[0.5, -1.0]]), vae.decode(np.array([[0.5, -1.0]])))
