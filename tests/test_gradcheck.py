@@ -235,6 +235,10 @@ def test_clones_keep_views_together():
     assert twin.params["bias"][0] == 7
     twin.grads["weight"][0, 0] = 3
     assert twin.grad[0] == 3
+    again = clone(clone(twin), np.float32)  # copies of copies too
+    again.theta[17] = 5
+    assert again.params["bias"][1] == 5
+    assert twin.params["bias"][1] != 5
     turned = {"a": np.arange(6.0).reshape(2, 3)}
     turned["t"] = turned["a"].T[::-1]
     twin = clone(turned, np.float32)

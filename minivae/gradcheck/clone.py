@@ -72,9 +72,9 @@ def _copy_arrays(arrays: list[np.ndarray], dtype: Any, memo: dict[int, Any]) -> 
         if id(owner) not in owners:
             owners[id(owner)] = owner.ravel(order="K").astype(target)
         flat = owners[id(owner)]
-        offset = (_address(array) - _address(owner)) // array.itemsize
+        offset = (_address(array) - _address(owner)) // array.itemsize * flat.itemsize
         strides = [step // array.itemsize * flat.itemsize for step in array.strides]
-        memo[id(array)] = np.lib.stride_tricks.as_strided(flat[offset:], array.shape, strides)
+        memo[id(array)] = np.ndarray(array.shape, flat.dtype, flat, offset, strides)
 
 
 def _address(array: np.ndarray) -> int:

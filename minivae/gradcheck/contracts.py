@@ -79,11 +79,11 @@ def _rows(model: Any, x: Array, eps: Array, rng: np.random.Generator) -> Iterato
     for name, one, other in zip(("loss", "nll", "kl"), whole, apart, strict=True):
         room = ROUNDING * max(abs(one), abs(other), 1.0)
         yield Contract(f"batch size ({name})", one, other, room, law)
-    size = float(np.linalg.norm(gradient)) + 1e-300
-    off = float(np.linalg.norm(gradient - gradients)) / size
+    size = float(np.linalg.norm(gradient))
+    off = float(np.linalg.norm(gradient - gradients)) / size if size else np.inf
     yield Contract("batch size (gradient)", off, 0.0, ROUNDING, law)
     off = float(np.abs(whole - turned).max() / np.abs(whole).max())
-    off = max(off, float(np.linalg.norm(gradient - model.grad)) / size)
+    off = max(off, float(np.linalg.norm(gradient - model.grad)) / (size or 1.0))
     yield Contract("row order", off, 0.0, ROUNDING, "the order of a batch's rows does not matter")
 
 
