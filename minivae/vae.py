@@ -309,7 +309,10 @@ class VAE:
         return self._block(_matrix(z, self.latent, "rows of noise"))
 
     def _rows_of(self, x: Any, columns: int, what: str) -> Any:
-        return _matrix(x, columns, what)
+        x = _matrix(x, columns, what)
+        if len(x) == 0:
+            raise ArgumentError(f"no {what} were given: at least one is needed")
+        return x
 
     def _by_blocks(self, function: Any, rows: Any) -> np.ndarray:
         """Return function(rows) on the host, in bounded memory besides the result."""
