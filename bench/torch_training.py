@@ -1,7 +1,7 @@
 """Whole epochs of training in minivae and in PyTorch: same weights, order of images and noise.
 
-In float64 both must stay on one path. In float32 rounding parts them within an epoch, and where they
-arrive differs as it does between seeds: the question is then whether the losses are alike.
+In float64 both must stay on one path. In float32 rounding parts them within an epoch, and where
+they arrive differs as it does between seeds: the question is then whether the losses are alike.
 
     python bench/torch_training.py [--dtype float64] [--epochs 2] [--seed 0] [--threads 2]
 """
@@ -28,11 +28,9 @@ def networks(vae: VAE) -> tuple[nn.Sequential, nn.Sequential]:
         layers: list[nn.Module] = []
         for linear in getattr(vae, name).linears:
             layers += [nn.Linear(linear.inputs, linear.outputs), nn.ReLU()]
-        network = nn.Sequential(*layers[:-1]).to(torch.float64 if vae.dtype == "f8" else None)
-        own = {
-            key.removeprefix(f"{name}."): view for key, view in vae.params.items() if name in key
-        }
-        network.load_state_dict({key: torch.tensor(np.array(own[key])) for key in own})
+        network = nn.Sequential(*layers[:-1]).to(getattr(torch, vae.dtype.name))
+        own = {key: torch.tensor(np.array(view)) for key, view in vae.params.items() if name in key}
+        network.load_state_dict({key.removeprefix(f"{name}."): own[key] for key in own})
         result.append(network)
     return result[0], result[1]
 
@@ -43,7 +41,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--threads", type=int, default=len(cores()))
     options = parser.parse_args()
     print(describe("torch"))
     torch.set_num_threads(options.threads)
@@ -85,9 +83,8 @@ def main() -> None:
     print(f"test loss {record.test_loss:.2f}  {loss.item():.2f}")
     print(f"active units {ours}  {active_units(mu.numpy())}")
     theirs = [p.detach().numpy().ravel() for n in (encoder, decoder) for p in n.parameters()]
-    print(
-        f"largest difference of a parameter {np.abs(np.concatenate(theirs) - vae.theta).max():.1e}"
-    )
+    difference = np.abs(np.concatenate(theirs) - vae.theta).max()
+    print(f"largest difference of a parameter {difference:.1e}")
 
 
 if __name__ == "__main__":
