@@ -81,6 +81,7 @@ class Steps:
             self._started = True
         settings = self.adam.steps, self.adam.lr, self.vae.beta
         self._crew.send((order, eps, uniform, first, settings))
+        self._crew.spread()
         self._under_way = True
 
     def step(self, i: int) -> float:
@@ -122,6 +123,7 @@ class Steps:
     def _follow(self) -> None:
         """As another process: compute shares of the epochs that the first one begins."""
         for *epoch, first, settings in self._crew.messages():
+            self._crew.spread()
             self._set(*epoch)
             self.adam.steps, self.adam.lr, self.vae.beta = settings
             for i in range(first, self._count):
