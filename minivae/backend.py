@@ -24,7 +24,7 @@ class NumpyBackend:
 
     name = "numpy"
     formulas = formulas
-    block = 131072  # numbers of a long vector at a time; bench/README.md has the sizes tried
+    block = 131072  # numbers of a long vector at a time: few calls, and still in a cache
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return a C-contiguous array of arbitrary values, visible to forked processes."""
