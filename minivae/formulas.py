@@ -13,8 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 Array = np.ndarray
-LOG_2 = float(np.log(2.0))
-# The likelihood multiplies up to this many factors in [1, 2]: 2^120 is still a float32.
+# The likelihood multiplies up to this many factors in [1/2, 1]: 2^-120 is still a float32.
 FACTORS = 120
 
 
@@ -128,22 +127,24 @@ def bernoulli_nll(logits: Array, x: Array, scale: float, work: Array, dlogits: A
     For one pixel with logit l: -log p = softplus(l) - x l, where softplus(l) = log(1 + e^l), and
     d/dl [softplus(l) - x l] = sigmoid(l) - x: Sigmoid followed by cross-entropy, collapsed.
 
-    With t = tanh(l/2) both come from one transcendental: sigmoid(l) = (1 + t) / 2, and
-    softplus(l) = max(l, 0) - log sigmoid(|l|) = max(l, 0) + log 2 - log(1 + |t|).
-    Each 1 + |t| lies in [1, 2], so a product of 120 of them fits a float32, and the sum of
-    logarithms is the logarithm of products. `work` (B, D) is scratch.
+    Both come from s = sigmoid(l) = 1 / (1 + e^-l), which keeps all its digits where l is very
+    negative, as it is for dark pixels: softplus(l) = max(l, 0) - log sigmoid(|l|), and sigmoid(|l|)
+    is |s - 1/2| + 1/2. It lies in [1/2, 1], so a product of 120 of them fits a float32, and the sum
+    of logarithms is the logarithm of products. `work` (B, D) is scratch.
     """
     value = _sum(relu(logits, work)) - float(np.vdot(x, logits))
-    np.multiply(logits, 0.5, out=dlogits)
-    np.tanh(dlogits, out=dlogits)
-    np.abs(dlogits, out=work)
-    work += 1
-    value += logits.size * LOG_2 - _sum_of_logs(work)
+    np.negative(logits, out=dlogits)
+    with np.errstate(over="ignore"):  # below l = -88, e^-l is infinite and s rightly 0
+        np.exp(dlogits, out=dlogits)
+    dlogits += 1
+    np.reciprocal(dlogits, out=dlogits)
+    np.subtract(dlogits, 0.5, out=work)
+    np.abs(work, out=work)
+    work += 0.5
+    value -= _sum_of_logs(work)
 
-    dlogits += 1  # 2 sigmoid(l)
-    dlogits *= 0.5 * scale
-    np.multiply(x, scale, out=work)
-    dlogits -= work
+    np.subtract(dlogits, x, out=dlogits)
+    dlogits *= scale
     return scale * value
 
 
@@ -196,7 +197,7 @@ def _sum(a: Array) -> float:
 
 
 def _sum_of_logs(a: Array) -> float:
-    """Sum of log(a) over all of a (rows, columns), for entries in [1, 2]."""
+    """Sum of log(a) over all of a (rows, columns), for entries in [1/2, 1]."""
     total = 0.0
     for first in range(0, len(a), FACTORS):
         products = np.multiply.reduce(a[first : first + FACTORS], axis=0)

@@ -3,10 +3,10 @@
 What a step computes is for the model and the optimizer; here is only who computes which part.
 
 Why processes and not threads: a step makes a hundred short NumPy calls, and threads must hand
-Python's lock to one another around each of them. Copies of the process (`fork`) have a lock each. They work on the same arrays because `shared_empty` takes memory that a
-fork shares. Where a fork is not safe (Windows; a process that runs
-threads of its own; processors that may reorder writes to memory), one process computes all, and
-only the matrix products use several threads.
+Python's lock to one another around each of them. Copies of the process (`fork`) have a lock each.
+They work on the same arrays because `shared_empty` takes memory that a fork shares. Where a fork is
+not safe (Windows; a process that runs threads of its own; processors that may reorder writes to
+memory), one process computes all, and only the matrix products use several threads.
 """
 
 from __future__ import annotations

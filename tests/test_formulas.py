@@ -385,3 +385,20 @@ def test_every_formula_is_tested():
         if function.__module__ == f.__name__ and not name.startswith("_")
     }
     assert public == set(float32_calls())
+
+
+@pytest.mark.parametrize(
+    "logit, probability",  # e^l / (1 + e^l), from the series for small e^l
+    [
+        (-10.0, 4.5397868702434395e-05),
+        (-20.0, 2.061153618190204e-09),
+        (-60.0, 8.75651076269652e-27),
+    ],
+)
+def test_the_gradient_of_dark_pixels_keeps_its_digits_in_float32(logit, probability):
+    """Adam divides by the gradient's size: a tiny gradient that is wrong by a third matters."""
+    logits, x = np.full((2, 3), logit, np.float32), np.zeros((2, 3), np.float32)
+    work, dlogits = np.empty_like(x), np.empty_like(x)
+    value = f.bernoulli_nll(logits, x, 0.5, work, dlogits)
+    np.testing.assert_allclose(dlogits, 0.5 * probability, rtol=1e-6)
+    assert value == pytest.approx(3 * probability, abs=3e-7)
