@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 import minivae
-from minivae.noise import generator
+from minivae.noise import normal
+from minivae.vae import BLOCK
 
 
 def mlp(*widths: int) -> nn.Sequential:
@@ -41,11 +42,10 @@ def torch_loss(
             if name.startswith(f"{part}.")
         }
         network.load_state_dict(state)  # strict: every name and shape must be there, and no other
-    stream = generator(seed, "evaluate eps")
     nll = kl = 0.0
     with torch.no_grad():
-        for block in x.split(1000):
-            eps = stream.standard_normal((len(block), vae.latent), np.float32)
+        for i, block in enumerate(x.split(BLOCK)):
+            eps = normal(seed, "evaluate eps", i, (len(block), vae.latent))
             mu, logvar = networks["encoder"](block).chunk(2, dim=1)
             q = torch.distributions.Normal(mu, (0.5 * logvar).exp())
             logits = networks["decoder"](q.loc + q.scale * torch.from_numpy(eps))
