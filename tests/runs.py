@@ -57,8 +57,19 @@ def npz(folder: Path, n: int = 240) -> Path:
     return path
 
 
-def command(*args: object) -> list[str]:
-    return [sys.executable, "-m", "minivae", "train", *map(str, args)]
+# A disk that takes its time to flush, so that a kill can come while a file is being written.
+SLOW_DISK = """
+import os, time
+flush = os.fsync
+os.fsync = lambda file: (time.sleep(0.003), flush(file))
+from minivae.cli import main
+main()
+"""
+
+
+def command(*args: object, slow_disk: bool = False) -> list[str]:
+    program = ["-c", SLOW_DISK] if slow_disk else ["-m", "minivae"]
+    return [sys.executable, *program, "train", *map(str, args)]
 
 
 SMALL = ("--hidden", "12,8", "--latent", 3, "--batch-size", 16, "--seed", 3, "--threads", 2)
@@ -69,10 +80,10 @@ def like_command(data: Path) -> Training:
     return training(load_data(data))
 
 
-def start(*args: object, stderr=subprocess.PIPE) -> subprocess.Popen:
+def start(*args: object, stderr=subprocess.PIPE, slow_disk: bool = False) -> subprocess.Popen:
     """Start `minivae train` as a process of its own, with signals as in a terminal."""
     return subprocess.Popen(
-        command(*args),
+        command(*args, slow_disk=slow_disk),
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,

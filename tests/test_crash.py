@@ -39,7 +39,8 @@ def life(file, run, every, source):
     before = written(run)
     arguments = ["--resume"] if before else ["--data", file, *runs.SMALL, "--epochs", EPOCHS]
     with open(run.with_suffix(".said"), "w+") as said:
-        process = runs.start(*arguments, "--checkpoint-every", every, "--out", run, stderr=said)
+        arguments += ["--checkpoint-every", every, "--out", run]
+        process = runs.start(*arguments, stderr=said, slow_disk=True)
     if source.random() < 0.2:
         time.sleep(source.uniform(0, 1))
     else:
