@@ -48,3 +48,11 @@ def by_use(mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     variance = mu.var(axis=0, dtype=np.float64)
     return np.argsort(-variance, kind="stable"), variance
+
+
+def active_units(mu: np.ndarray) -> int:
+    """Return how many units carry information: a variance of mu (N, Z) over the images above 0.01.
+
+    The measure and the threshold are those of Burda, Grosse and Salakhutdinov (2016, section 5.2).
+    """
+    return int((by_use(mu)[1] > ACTIVE).sum())

@@ -89,9 +89,16 @@ class Crew:
     def start(self, work: Callable[[], None]) -> None:
         """Let each copy call `work`, with its number in `self.k`, and end."""
         for k in range(1, self.size):
-            reading, writing = os.pipe()
-            self._pipes.append(writing)
-            child = os.fork()
+            try:
+                reading, writing = os.pipe()
+                self._pipes.append(writing)
+                child = os.fork()
+            except OSError as error:
+                self.close()
+                raise MinivaeError(
+                    f"{self.size} processes cannot be started ({error.strerror}): use a smaller "
+                    "number with --threads"
+                ) from None
             if child == 0:
                 self._be_member(k, reading, work)
             os.close(reading)

@@ -29,8 +29,8 @@ class Steps:
     batch_size : int
         Images per step; the last batch of an epoch may be smaller.
     threads : int, optional
-        How many cores to use; None: those available. Two were faster than one at every batch size
-        tried, from a single image up, since Adam is shared out too.
+        How many cores to use; None: those available. Small batches gain too, since Adam is shared
+        out with the rest: bench/README.md.
     """
 
     asynchronous = False  # a step is done when it returns

@@ -110,7 +110,8 @@ class Training:
         epochs : int
             The total, those of an earlier part of the run included.
         threads : int, optional
-            Threads on the CPU; None: the cores available to this process.
+            Cores to use; None: those available to this process. Until the run ends, NumPy's own
+            products use one thread, where processes share the work, or else this many.
         after_step : callable, optional
             Called with this object after every step; a true value ends the run there.
 
@@ -254,10 +255,14 @@ def evaluate(
 
     Raises
     ------
+    ArgumentError
+        If the number of threads is below 1.
     NotFiniteError
         If the loss is not a finite number.
     """
     threads = available_cores() if threads is None else threads
+    if threads < 1:
+        raise ArgumentError(f"the number of threads must be at least 1, not {threads}")
     alone = vae.backend.name != "numpy" or threads == 1 or len(rows) < 2 * BLOCK or not can_fork()
     crew = Crew(1 if alone else threads)
     log_likelihood, kl = (shared_empty((len(rows),), np.float64) for _ in range(2))
@@ -301,11 +306,3 @@ def _evaluate_block(
     x = gather(rows, indices, np.empty(shape, vae.dtype), binarize=binarize, uniform=uniform)
     terms = vae.forward_rows(vae.backend.asarray(x), vae.backend.asarray(eps))
     return tuple(map(vae.backend.to_host, terms))
-
-
-def active_units(mu: np.ndarray, threshold: float = 0.01) -> int:
-    """Return how many latent dimensions carry information: variance of mu (N, Z) over the data.
-
-    The measure and the threshold are those of Burda, Grosse and Salakhutdinov (2016, section 5.2).
-    """
-    return int((mu.var(axis=0) > threshold).sum())

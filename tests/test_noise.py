@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
-from minivae.noise import generator, normal, permutation
+from minivae.noise import RowNoise, generator, normal, permutation
 
 
 def test_the_same_three_give_the_same_numbers_in_any_order_of_asking():
@@ -63,3 +64,33 @@ def test_permutation():
     assert sorted(order.tolist()) == list(range(1000))
     assert not np.array_equal(order, permutation(0, "order", 2, 1000))
     assert np.array_equal(order, permutation(0, "order", 1, 1000))
+
+
+def test_rows_have_noise_of_their_own():
+    """No row repeats another's, near or far, in this stream or in another epoch's."""
+    rows = [RowNoise(0, "eps", epoch).normal(0, np.empty((1000, 20))) for epoch in range(2)]
+    assert len(np.unique(np.concatenate(rows))) == 2 * 1000 * 20
+    assert len(np.unique(RowNoise(0, "x").uniform(0, np.empty((1000, 20))))) == 1000 * 20
+
+
+def test_row_noise_is_normal_and_uniform():
+    """Mean and variance of 300,000 draws within five standard errors of their own."""
+    n = 15_000 * 20
+    normal = RowNoise(1, "eps").normal(0, np.empty((15_000, 20)))
+    assert abs(normal.mean()) < 5 / n**0.5
+    assert abs(normal.var() - 1) < 5 * (2 / n) ** 0.5
+    uniform = RowNoise(1, "x").uniform(0, np.empty((15_000, 20)))
+    assert abs(uniform.mean() - 1 / 2) < 5 * (1 / 12 / n) ** 0.5
+    assert abs(uniform.var() - 1 / 12) < 5 * (1 / 180 / n) ** 0.5
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+
+
+@pytest.mark.parametrize("first, count", [(0, 10), (64, 64), (63, 2), (100, 200), (5, 200), (7, 0)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_has_the_same_noise_whoever_asks(first, count, dtype):
+    whole = RowNoise(3, "eps", 5).normal(0, np.empty((300, 7), dtype))
+    noise = RowNoise(3, "eps", 5)
+    noise.normal(250, np.empty((50, 7), dtype))  # asking for others before changes nothing
+    part = noise.normal(first, np.empty((count, 7), dtype))
+    assert np.array_equal(part, whole[first : first + count])

@@ -106,6 +106,22 @@ def test_a_member_that_ends_early_is_an_error_and_no_hang(fault, capfd):
 
 
 @forks
+def test_too_many_processes_are_one_clear_line(monkeypatch):
+    real, count = os.fork, iter(range(2))
+
+    def fork():
+        if next(count) == 1:
+            raise OSError(11, "Resource temporarily unavailable")
+        return real()
+
+    monkeypatch.setattr(os, "fork", fork)
+    crew = Crew(3)
+    with pytest.raises(MinivaeError, match="3 processes cannot be started"):
+        crew.start(crew.follow)
+    assert crew._children == []
+
+
+@forks
 def test_close_ends_the_members():
     crew = Crew(3)
     crew.start(crew.follow)

@@ -10,9 +10,9 @@ import numpy as np
 
 import minivae
 from minivae import formulas as f
+from minivae.latent import active_units
 from minivae.noise import normal, permutation
 from minivae.optim import Adam
-from minivae.training import active_units
 
 
 def one_step():

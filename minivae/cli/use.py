@@ -46,7 +46,7 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Print a model's loss on a data set, with the conditions of the number."""
-    from minivae.training import active_units
+    from minivae.latent import active_units
     from minivae.training import evaluate as evaluate_rows
 
     saved = load_run(run, open_backend(backend, device, precision))
