@@ -52,19 +52,17 @@ class Buffers:
     def get(self, name: str, rows: int, columns: int, dtype: Any) -> Any:
         """Return an array (rows, columns), values left from its last use."""
         array = self._arrays.get(name)
-        if (
-            array is None
-            or array.shape[0] < rows
-            or array.shape[1] != columns
-            or array.dtype != dtype
-        ):
+        have = (0, 0) if array is None else array.shape
+        if have == (rows, columns) and array.dtype == dtype:
+            return array
+        if have[0] < rows or have[1] != columns or array.dtype != dtype:
             if self.fixed:
                 raise ArgumentError(
                     "the model is being trained by several processes: take no step of another "
                     "size meanwhile, or train with threads=1"
                 )
             array = self._arrays[name] = self.backend.empty((rows, columns), dtype)
-        return array if len(array) == rows else array[:rows]
+        return array[:rows]
 
 
 class Layer:

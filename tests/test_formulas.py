@@ -134,6 +134,21 @@ def test_matmul_overwrites():
     assert f.matmul(a, b, unset(1, 1)).tolist() == [[11.0]]
 
 
+@pytest.mark.parametrize("rows", [1, 2, f.FEW_ROWS, f.FEW_ROWS + 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_matmul_is_exact_where_numbers_are_small_integers(rows, dtype):
+    rng = np.random.default_rng(rows)
+    a, b = rng.integers(-9, 10, (rows, 40)), rng.integers(-9, 10, (30, 40))
+    want = np.einsum("ri,oi->ro", a, b)  # on integers: not BLAS
+    by_columns, by_rows = b.astype(dtype).T, np.array(b.T, dtype, order="C")  # the same matrix
+    for right in (by_columns, by_rows):
+        out = np.full((rows + 2, 30), np.nan, dtype)
+        assert f.matmul(a.astype(dtype), right, out[1:-1]).base is out
+        assert out[1:-1].tolist() == want.tolist()
+        assert np.isnan(out[[0, -1]]).all()
+        assert out.dtype == dtype
+
+
 # --- activations ---------------------------------------------------------------------------------
 
 KNOWN = {  # name: (x, y) with y from algebra
