@@ -4,7 +4,7 @@ Each contestant runs in a process of its own (`contestants.py`), which is idle, 
 asleep, while another is measured. Here is who runs when, the check that all compute the same
 losses, and the table.
 
-    python bench/peers.py [--rounds 8] [--batches 128,512,1000] [--threads 2] [--only minivae,jax]
+    python bench/peers.py [--rounds 20] [--batches 128,512,1000] [--threads 2] [--only minivae,jax]
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ class Contestant:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--batches", default="128,512,1000")
     parser.add_argument("--threads", type=int, default=min(2, len(cores())))
-    parser.add_argument("--images", type=int, default=60000, help="images in one turn")
+    parser.add_argument("--images", type=int, default=25600, help="images in one turn")
     parser.add_argument("--only", default="", help="parts of names, separated by commas")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
     options = parser.parse_args()
@@ -91,7 +91,7 @@ def compare(contestants: list[Contestant], batch: int, steps: int, rounds: int) 
     times: dict[str, list[float]] = {c.name: [] for c in contestants}
     for _ in range(rounds):
         for contestant in contestants:
-            time.sleep(0.3)  # the threads of the one before fall asleep: OpenBLAS's wait that long
+            time.sleep(0.2)  # the threads of the one before fall asleep: OpenBLAS's take a while
             times[contestant.name].append(contestant.ask("run")["seconds"] / steps * 1e6)
     ours = median(times[contestants[0].name])
     print(f"| batch {batch} | median | lowest | highest | its median / {contestants[0].name}'s |")
