@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from minivae import Linear, ReLU, Reparameterize, Sequential, Sigmoid, Tanh
 from minivae.backend import NumpyBackend
 from minivae.formulas import bernoulli_nll
+from minivae.layers import Buffers
 
 ACTIVATIONS = [ReLU, Sigmoid, Tanh]
 
@@ -181,3 +182,15 @@ def test_initial_values_are_pytorchs():
     assert not np.array_equal(
         layer.params["weight"], Linear(400, 300, seed=4, dtype="float64").params["weight"]
     )
+
+
+def test_buffers_have_the_sizes_and_type_that_are_asked_for():
+    buffers = Buffers(NumpyBackend())
+    first = buffers.get("a", 3, 4, np.float32)
+    for rows in (3, 2):
+        again = buffers.get("a", rows, 4, np.float32)
+        assert again.shape == (rows, 4) and np.shares_memory(again, first)
+    for rows, columns, dtype in ((3, 4, np.float64), (3, 5, np.float64), (4, 5, np.float64)):
+        array = buffers.get("a", rows, columns, dtype)
+        assert (array.shape, array.dtype) == ((rows, columns), dtype)
+        assert not np.shares_memory(array, first)
