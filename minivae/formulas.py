@@ -17,7 +17,7 @@ import numpy as np
 Array = np.ndarray
 # The likelihood multiplies up to this many factors in [1/2, 1]: 2^-120 is still a float32.
 FACTORS = 120
-FEW_ROWS = 64
+FEW_ROWS = 64  # up to which `matmul` turns x W^T around
 
 
 def matmul(a: Array, b: Array, out: Array) -> Array:
