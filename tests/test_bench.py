@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from minivae.parallel import available_cores, can_fork
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -15,6 +17,14 @@ ROOT = Path(__file__).parents[1]
     [
         ("step.py --batches 16 --threads 2 --rounds 1 --images 32", "| matmul |"),
         ("start.py --rounds 1", "first step |"),
+        pytest.param(
+            "sharing.py --batches 16 --rounds 1 --images 32",
+            "| 16 |",
+            marks=pytest.mark.skipif(
+                not can_fork() or available_cores() < 2,
+                reason="two processes need a fork and two cores",
+            ),
+        ),
         (
             "peers.py --only minivae,products --threads 2 --batches 16 --rounds 1 --images 32",
             "| products alone |",
