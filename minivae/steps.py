@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minivae.noise import RowNoise
-from minivae.parallel import Crew, available_cores, blas_threads, can_fork, is_shared
+from minivae.parallel import Crew, available_cores, blas_threads, can_fork, is_shared, shared_empty
 from minivae.pixels import Source, gather
 
 
@@ -49,6 +49,7 @@ class Steps:
         self._raw = np.empty((batch_size, vae.pixels), source.rows.dtype)
         self._eps = np.zeros((batch_size, vae.latent), vae.dtype)
         self._uniform = np.empty((batch_size, vae.pixels), np.float32) if source.sampled else None
+        self._room = shared_empty((len(source.rows) if shared else 0,), np.int64)
         self._parts = vae.parts(self.members)
         self._crew: Crew = Crew(self.members)
         self._started = self._under_way = False
@@ -65,7 +66,7 @@ class Steps:
         """Start an epoch over the images in that order, at batch `first` with those sums so far."""
         self._end_epoch(abandon=True)
         self.nll_sum, self.kl_sum = totals
-        self._set(order, eps, uniform)
+        self._set(self._shared(order), eps, uniform)
         if first >= self._count:  # resumed after the last step of an epoch
             return
         if self._limit is None:  # until `close`: BLAS's threads stay awake a while once called
@@ -76,7 +77,7 @@ class Steps:
             self._crew.start(self._follow)
             self._started = True
         settings = self.adam.steps, self.adam.lr, self.vae.beta
-        self._crew.send((order, eps, uniform, first, settings))
+        self._crew.send((len(order), eps, uniform, first, settings))
         self._crew.spread()
         self._under_way = True
 
@@ -106,6 +107,17 @@ class Steps:
             self._limit.restore_original_limits()
             self._limit = None
 
+    def _shared(self, order: np.ndarray) -> np.ndarray:
+        """Return the order where the other processes see it, without a copy for each of them."""
+        if self.members == 1:
+            return order
+        if len(order) > len(self._room):
+            self.close()  # processes that start from now on have the larger room
+            self._room = shared_empty((len(order),), np.int64)
+        room = self._room[: len(order)]
+        room[...] = order
+        return room
+
     def _set(self, order: np.ndarray, eps: RowNoise, uniform: RowNoise) -> None:
         self._order, self._eps_noise, self._uniform_noise = order, eps, uniform
         self._count = -(-len(order) // self.batch_size)
@@ -118,9 +130,9 @@ class Steps:
 
     def _follow(self) -> None:
         """As another process: compute shares of the epochs that the first one begins."""
-        for *epoch, first, settings in self._crew.messages():
+        for count, *noise, first, settings in self._crew.messages():
             self._crew.spread()
-            self._set(*epoch)
+            self._set(self._room[:count], *noise)
             self.adam.steps, self.adam.lr, self.vae.beta = settings
             for i in range(first, self._count):
                 if not self._crew.follow():

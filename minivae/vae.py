@@ -189,14 +189,22 @@ class VAE:
             linear.backward_params(part)
 
     def parts(self, n: int) -> list[slice]:
-        """Return the flat vector cut into n parts of nearly equal size, between rows of weights."""
+        """Return the flat vector cut into n parts of nearly equal size, between rows of weights.
+
+        A cut near the end of a layer is made there: products of whole layers are quicker.
+        """
         ends = [0]
         for k in range(1, n):
             end = self.theta.size * k // n
             for linear in self.linears:
-                weight = linear.slices[0]
-                if weight.start <= end < weight.stop:
-                    end -= (end - weight.start) % linear.inputs
+                weight, bias = linear.slices
+                if weight.start <= end < bias.stop:
+                    if end < weight.stop:
+                        end -= (end - weight.start) % linear.inputs
+                    edge = min(weight.start, bias.stop, key=lambda edge, end=end: abs(edge - end))
+                    if abs(edge - end) <= self.theta.size // 64:
+                        end = edge
+                    break
             ends.append(end)
         ends.append(self.theta.size)
         return [slice(start, stop) for start, stop in pairwise(ends)]

@@ -269,6 +269,22 @@ def test_close_leaves_no_process_and_gives_blas_its_threads_back():
 
 
 @forks
+def test_an_epoch_may_be_longer_or_shorter_than_the_data():
+    ends = []
+    for threads in (1, 2):
+        vae = VAE(30, hidden=(12, 8), latent=4, dtype="float64")
+        steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 35, threads)
+        for epoch, count in enumerate((70, 40, 160)):
+            order = np.random.default_rng(epoch).integers(0, 70, count)
+            steps.begin(order, RowNoise(0, "eps", epoch), RowNoise(0, "binarize", epoch))
+            for i in range(-(-count // 35)):
+                steps.step(i)
+        steps.close()
+        ends.append(vae.theta.copy())
+    np.testing.assert_allclose(*ends, rtol=0, atol=1e-11)
+
+
+@forks
 def test_processes_follow_what_changes_between_epochs():
     """Learning rate, beta and the step counter may change; all processes must use the new ones."""
     ends = []
