@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 from contestants import HIDDEN, LATENT, PIXELS  # noqa: E402
 
 from minivae import VAE, Adam  # noqa: E402
-from minivae.parallel import Crew, blas_threads, shared_empty  # noqa: E402
+from minivae.parallel import Crew, blas_threads, can_fork, shared_empty  # noqa: E402
 
 
 def model(batch: int) -> tuple[Any, ...]:
@@ -81,6 +81,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads > len(cores()):
         parser.error(f"{options.threads} processes need as many cores; here are {len(cores())}")
+    if not (hasattr(os, "sched_setaffinity") and can_fork()):
+        parser.error("this system cannot fork processes and keep each on a core: Linux can")
     print(f"{describe('numpy')}; {options.threads} processes, us per step")
     print("\n| batch | longest share | mean share | ratio | own models, longest | shared / own |")
     print("|---|---|---|---|---|---|")
