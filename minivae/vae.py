@@ -199,11 +199,11 @@ class VAE:
             for linear in self.linears:
                 weight, bias = linear.slices
                 if weight.start <= end < bias.stop:
-                    if end < weight.stop:
-                        end -= (end - weight.start) % linear.inputs
-                    edge = min(weight.start, bias.stop, key=lambda edge, end=end: abs(edge - end))
-                    if abs(edge - end) <= self.theta.size // 64:
-                        end = edge
+                    before, after = end - weight.start, bias.stop - end
+                    if min(before, after) <= self.theta.size // 64:
+                        end = weight.start if before < after else bias.stop
+                    elif end < weight.stop:
+                        end -= before % linear.inputs
                     break
             ends.append(end)
         ends.append(self.theta.size)
