@@ -19,6 +19,7 @@ import numpy as np
 
 from minivae import VAE, load_data
 from minivae.noise import RowNoise, permutation
+from minivae.training.steps import open_steps
 
 LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 PIXELS, HIDDEN, LATENT = 784, (256, 128), 20
@@ -58,13 +59,13 @@ def minivae(threads: int) -> Callable[[int, int], Run]:
 
 def minivae_steps(batch: int, steps: int, threads: int) -> tuple[Any, Run]:
     """Return the object that takes the steps, to be closed, and the function that runs a turn."""
+    from minivae.data.pixels import Source
     from minivae.optim import Adam
-    from minivae.pixels import Source
 
     images, order, _ = batches(batch, steps)
     vae = VAE(PIXELS, HIDDEN, LATENT)
     adam = Adam(vae.parameters, vae.backend, LR, BETA1, BETA2, EPS)
-    epoch = vae.backend.steps(vae, adam, Source(images), batch, threads)
+    epoch = open_steps(vae, adam, Source(images), batch, threads)
 
     def run() -> np.ndarray:
         epoch.begin(order.ravel(), RowNoise(0, "eps", 1), RowNoise(0, "binarize", 1))

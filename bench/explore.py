@@ -23,7 +23,7 @@ from browser import Browser, find
 
 from minivae import load, load_data
 from minivae.data import to_pixels
-from minivae.explore import explore_page
+from minivae.looking.explore import explore_page
 
 # Wall-clock time from moving the point to the end of the redraw, then to the next painted frame.
 DRAG = """(async () => {

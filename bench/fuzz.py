@@ -69,7 +69,7 @@ def pictures():
 
 def checkpoint():
     import minivae
-    from minivae.checkpoint import save
+    from minivae.runs.checkpoint import save
     from minivae.training import Training
 
     vae = minivae.vae.VAE(20, hidden=(4,), latent=2)
@@ -162,7 +162,7 @@ def resealed(content, kind, source):
 
 def forged(content, source):
     """Change what a checkpoint says or holds, under a seal (SHA-256) that is right for it."""
-    from minivae import sealed
+    from minivae.storage import sealed
 
     arrays = {name[:-4]: np.load(io.BytesIO(member)) for name, member in content}
     del arrays[sealed.SEAL]
@@ -240,7 +240,7 @@ LIMITS = {
 def load(kind, folder, content):
     """Put the file where its format is looked for and load it; gives the arrays."""
     if kind == "checkpoint":
-        from minivae.checkpoint import read
+        from minivae.runs.checkpoint import read
 
         path = folder / "checkpoint.npz"
         path.write_bytes(content)

@@ -24,10 +24,11 @@ import numpy as np
 from minivae import VAE, load_data
 from minivae.backend import CupyBackend, NumpyBackend
 from minivae.data import Dataset
+from minivae.data.pixels import Source
 from minivae.noise import RowNoise, permutation
 from minivae.optim import Adam
-from minivae.pixels import Source
 from minivae.training import Training
+from minivae.training.steps import open_steps
 
 ROOT = Path(__file__).resolve().parents[1]
 Answer = dict[str, Any]
@@ -66,7 +67,7 @@ class Bench:
         """Return a model, its optimizer and its steps."""
         vae = self.model(backend)
         adam = Adam(vae.parameters, backend, 1e-3)
-        return vae, adam, backend.steps(vae, adam, Source(self.data.train), batch)
+        return vae, adam, open_steps(vae, adam, Source(self.data.train), batch)
 
     def begin(self, steps: Any, order: np.ndarray, epoch: int = 0) -> None:
         """Start an epoch with the noise of that number."""

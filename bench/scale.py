@@ -34,14 +34,15 @@ def point(images: int, hidden: list[int], latent: int, batch: int, threads: int)
     import numpy as np
 
     from minivae import VAE, Adam
+    from minivae.data.pixels import Source
     from minivae.noise import RowNoise, permutation
-    from minivae.pixels import Source
+    from minivae.training.steps import open_steps
 
     rows = np.random.default_rng(0).integers(0, 256, (1000, 784), np.uint8)
     rows = np.tile(rows, (images // 1000, 1))
     vae = VAE(784, hidden, latent)
     adam = Adam(vae.parameters, vae.backend)
-    steps = vae.backend.steps(vae, adam, Source(rows), batch, threads)
+    steps = open_steps(vae, adam, Source(rows), batch, threads)
     times: list[float] = []
     end, epoch = time.perf_counter() + 1.0, 0
     while len(times) < 5 or time.perf_counter() < end:

@@ -35,7 +35,7 @@ class Result(NamedTuple):
 def minivae(seed: int, epochs: int) -> Result:
     """Train as `minivae train` does."""
     from minivae import VAE, load_data
-    from minivae.latent import active_units
+    from minivae.looking.latent import active_units
     from minivae.training import Training
 
     data = load_data("mnist")
@@ -52,7 +52,7 @@ def pytorch(seed: int, epochs: int) -> Result:
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     from minivae import load_data
-    from minivae.latent import active_units
+    from minivae.looking.latent import active_units
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)

@@ -23,7 +23,8 @@ import numpy as np  # noqa: E402
 from contestants import HIDDEN, LATENT, PIXELS  # noqa: E402
 
 from minivae import VAE, Adam  # noqa: E402
-from minivae.parallel import Crew, blas_threads, can_fork, shared_empty  # noqa: E402
+from minivae.backend import shared_empty  # noqa: E402
+from minivae.training.crew import Crew, blas_threads, can_fork  # noqa: E402
 
 
 def model(batch: int) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from machine import describe, unpin
 
 FIRST_STEP = """
 import os, sys, time
-from minivae.steps import Steps
+from minivae.training.steps import Steps
 take = Steps.step
 def step(self, i):
     take(self, i)

@@ -24,9 +24,11 @@ unpin()
 from contestants import minivae_steps, products, products_of_a_step  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
-from minivae import formulas, parallel, steps  # noqa: E402
+from minivae import formulas  # noqa: E402
 from minivae.formulas import matmul  # noqa: E402
 from minivae.noise import RowNoise  # noqa: E402
+from minivae.training import steps  # noqa: E402
+from minivae.training.crew import Crew  # noqa: E402
 
 
 class Stopwatch:
@@ -47,7 +49,7 @@ class Stopwatch:
         for owner, attribute, name in (
             (steps, "gather", "gather the images"),
             (RowNoise, "normal", "draw the noise"),
-            (parallel.Crew, "meet", "wait for one another"),
+            (Crew, "meet", "wait for one another"),
             (steps.Steps, "begin", "begin the epoch"),
             (steps.Steps, "close", "end the epoch"),
         ):
@@ -88,7 +90,7 @@ def products_of_a_crew(batch: int, threads: int, count: int) -> Callable[[], Non
     """Return a turn of the products alone, in the shares that the steps give to each process."""
     by_rows, by_units = products_of_a_step(batch)
 
-    def share(crew: parallel.Crew) -> None:
+    def share(crew: Crew) -> None:
         for _ in range(count):
             for jobs in (by_rows, by_units):
                 for a, b, out in jobs:
@@ -97,7 +99,7 @@ def products_of_a_crew(batch: int, threads: int, count: int) -> Callable[[], Non
                 crew.meet()
 
     def run() -> None:
-        crew = parallel.Crew(threads)
+        crew = Crew(threads)
         crew.start(lambda: share(crew))
         share(crew)
         crew.wait()

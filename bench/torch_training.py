@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from minivae import VAE, load_data
-from minivae.latent import active_units
+from minivae.looking.latent import active_units
 from minivae.noise import RowNoise, generator, permutation
 from minivae.training import Training
 

@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 
 import minivae
-from minivae.plots import save_grid
+from minivae.looking.plots import save_grid
 
 data = minivae.load_data("mnist")
 vae = minivae.VAE(784, latent=2)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 import minivae
-from minivae.plots import save_grid
+from minivae.looking.plots import save_grid
 
 vae = minivae.load(sys.argv[1])
 data = minivae.load_data("mnist")

@@ -22,8 +22,8 @@ _HOME = {
     "load_data": "data",
     "train": "training",
     "evaluate": "training",
-    "save": "checkpoint",
-    "load": "checkpoint",
+    "save": "runs.checkpoint",
+    "load": "runs.checkpoint",
     "MinivaeError": "errors",
 }
 __all__ = sorted(_HOME)

@@ -6,6 +6,9 @@ never know which library answers. The CUDA code itself is in cuda/.
 
 from __future__ import annotations
 
+import mmap
+import os
+import platform
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +17,27 @@ import numpy as np
 
 from minivae import formulas
 from minivae.errors import BackendError
-from minivae.parallel import shared_empty
-from minivae.pixels import Source
-from minivae.steps import Steps
+
+# On x86 a process sees the writes of another in the order in which they were made; the flags of
+# training/crew.py rely on it.
+ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
+
+
+def shared_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return a C-contiguous array, zeros at first, in memory that forked processes share."""
+    if not (hasattr(os, "fork") and ORDERED):
+        return np.empty(shape, dtype)
+    count = int(np.prod(shape))
+    memory = mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize))
+    return np.frombuffer(memory, dtype, count).reshape(shape)
+
+
+def is_shared(array: np.ndarray) -> bool:
+    """Whether forked processes see one another's writes to this array."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(getattr(base, "obj", base), mmap.mmap)  # NumPy holds it in a memoryview
 
 
 class NumpyBackend:
@@ -37,12 +58,6 @@ class NumpyBackend:
     def to_host(self, array: Any) -> np.ndarray:
         """Return the values as a NumPy array."""
         return np.asarray(array)
-
-    def steps(
-        self, vae: Any, adam: Any, source: Source, batch_size: int, threads: int | None = None
-    ) -> Steps:
-        """Return the training steps of an epoch over `source`; None: all cores available."""
-        return Steps(vae, adam, source, batch_size, threads)
 
 
 class CupyBackend:
@@ -86,18 +101,6 @@ class CupyBackend:
     def to_host(self, array: Any) -> np.ndarray:
         """Return the values as a NumPy array; waits for the device."""
         return self.device.to_host(array)
-
-    def steps(
-        self, vae: Any, adam: Any, source: Source, batch_size: int, threads: int | None = None
-    ) -> Any:
-        """Return the training steps of an epoch over `source`; `threads` are those of the CPU."""
-        from minivae.cuda.epoch import DeviceSteps
-
-        return DeviceSteps(
-            *(self.device, self.formulas, vae, adam, source, batch_size),
-            capture=self.capture,
-            notice=self.notice,
-        )
 
 
 Backend = NumpyBackend | CupyBackend

@@ -3,6 +3,16 @@
 Every other module raises these; the command line prints them as one line and leaves with status 1.
 """
 
+from __future__ import annotations
+
+import os
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """Give a path as one printable line, whatever characters the file's owner chose."""
+    text = os.fspath(path)
+    return text if text.isprintable() else ascii(text)
+
 
 class MinivaeError(Exception):
     """Base of all errors raised on purpose: one line that names the thing and the remedy."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minivae.gradcheck.linear_faults import Linear
-from minivae.gradcheck.other_faults import ReLU
+from minivae.gradcheck.gallery.linear import Linear
+from minivae.gradcheck.gallery.other import ReLU
 from minivae.gradcheck.suite import KL, Likelihood, Sampler
 from minivae.layers import Linear as BuiltIn
 from minivae.layers import ReLU as BuiltInReLU

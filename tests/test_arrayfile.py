@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivae import arrayfile
-from minivae.arrayfile import expansion_limit, list_npz, map_npy, read_npy, read_npz
 from minivae.errors import DataError
+from minivae.storage import arrays as arrayfile
+from minivae.storage.arrays import expansion_limit, list_npz, map_npy, read_npy, read_npz
 
 ARRAYS = [
     np.arange(12, dtype=np.uint8).reshape(3, 4),

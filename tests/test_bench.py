@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minivae.parallel import available_cores, can_fork
+from minivae.training.crew import available_cores, can_fork
 
 ROOT = Path(__file__).parents[1]
 

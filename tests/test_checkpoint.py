@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minivae
-from minivae import checkpoint, sealed
 from minivae.errors import ArgumentError, CheckpointError, NotFiniteError, WriteError
+from minivae.runs import checkpoint
+from minivae.storage import sealed
 from minivae.vae import VAE
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 import runs
 
-from minivae import checkpoint
+from minivae.runs import checkpoint
 
 EPOCHS, STEPS = 8, 15  # 120 steps
 

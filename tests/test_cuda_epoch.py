@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from host_device import KINDS, HostGraph, device_of, needs_compiler, view
 
-import minivae.cuda.epoch
+import minivae.training.device_steps
 from minivae.backend import CupyBackend, NumpyBackend
 from minivae.data import Dataset, load_data
+from minivae.data.pixels import RowSubset, Source
 from minivae.errors import NotFiniteError
 from minivae.noise import RowNoise, permutation
 from minivae.optim import Adam
-from minivae.pixels import RowSubset, Source
 from minivae.training import Training
+from minivae.training.steps import open_steps
 from minivae.vae import VAE
 
 pytestmark = needs_compiler
@@ -37,7 +38,7 @@ def cupy_backend(kind="numpy", capture=True):
 def make(backend, rows, binarize="none", dtype="float32", beta=1.0):
     vae = VAE(D, (24, 9), 3, beta=beta, seed=3, dtype=dtype, backend=backend)
     adam = Adam(vae.parameters, backend, 1e-3)
-    return vae, adam, backend.steps(vae, adam, Source(rows, binarize), B, 1)
+    return vae, adam, open_steps(vae, adam, Source(rows, binarize), B, 1)
 
 
 def streams(epoch):
@@ -73,7 +74,7 @@ def same_bits(some, others):
 @pytest.mark.parametrize("resident", [True, False])
 def test_epochs_equal_those_of_numpy(monkeypatch, kind, binarize, rows, resident):
     if not resident:  # blocks of two steps
-        monkeypatch.setattr(minivae.cuda.epoch, "BLOCK_STEPS", 2)
+        monkeypatch.setattr(minivae.training.device_steps, "BLOCK_STEPS", 2)
     rows = images(rows)
     vae, adam, steps = make(NumpyBackend(), rows, binarize, "float64")
     want = run_epochs(steps)
@@ -169,7 +170,7 @@ def test_a_graph_keeps_all_that_it_touches():
 @pytest.mark.parametrize("first", [1, 3, 4])
 @pytest.mark.parametrize("binarize", ["none", "sampled"])
 def test_an_epoch_goes_on_where_it_stopped(monkeypatch, kind, first, binarize):
-    monkeypatch.setattr(minivae.cuda.epoch, "BLOCK_STEPS", 2)
+    monkeypatch.setattr(minivae.training.device_steps, "BLOCK_STEPS", 2)
     vae, adam, steps = make(cupy_backend(kind), images(), binarize)
     sums = run_epochs(steps)
 
@@ -179,7 +180,7 @@ def test_an_epoch_goes_on_where_it_stopped(monkeypatch, kind, first, binarize):
         steps.step(i)
     totals = steps.totals()
     steps.close()
-    rest = again.backend.steps(again, again_adam, Source(images(), binarize), B, 1)
+    rest = open_steps(again, again_adam, Source(images(), binarize), B, 1)
     resumed = run_epochs(rest, first=first, totals=totals)
     assert same_bits([sums, *state(vae, adam)], [resumed, *state(again, again_adam)])
 
@@ -265,7 +266,7 @@ def test_rows_may_be_a_part_of_a_mapped_file(tmp_path, monkeypatch, resident):
     np.save(tmp_path / "rows.npy", np.concatenate([images(), images()[:5]]))
     mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
     subset = RowSubset(mapped, np.random.default_rng(0).permutation(N))
-    monkeypatch.setattr(minivae.cuda.epoch, "CHUNK_BYTES", 10 * D)
+    monkeypatch.setattr(minivae.training.device_steps, "CHUNK_BYTES", 10 * D)
     sums = []
     for rows in (subset, images()[subset.rows]):
         backend = cupy_backend()
@@ -317,7 +318,7 @@ def test_the_default_model_at_batch_128(kind):
     for backend in (NumpyBackend(), cupy_backend(kind)):
         vae = VAE(seed=1, backend=backend)
         adam = Adam(vae.parameters, backend, 1e-3)
-        steps = backend.steps(vae, adam, Source(rows), 128, 1)
+        steps = open_steps(vae, adam, Source(rows), 128, 1)
         steps.begin(permutation(0, "order", 0, 300), RowNoise(0, "eps"), RowNoise(0, "binarize"))
         for i in range(3):
             steps.step(i)

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 import minivae.data
-from minivae import data as data_module
-from minivae import sources
-from minivae.data import RowSubset, batches, gather, load_data, to_pixels
+from minivae.data import RowSubset, gather, load_data, sources, to_pixels
+from minivae.data import dataset as data_module
 from minivae.errors import ArgumentError, DataError
 
-MNIST = Path(minivae.data.__file__).parent / "datasets" / "mnist"
+MNIST = Path(minivae.data.__file__).parent / "mnist"
 rng = np.random.default_rng(0)
 X = rng.integers(0, 256, (40, 5, 7), dtype=np.uint8)
 Y = np.arange(40)
@@ -245,7 +244,7 @@ def test_what_may_not_be_read(tmp_path):
 
 def test_an_installation_without_its_data(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "__file__", str(tmp_path / "sources.py"))
-    with pytest.raises(DataError, match=r"datasets/mnist lacks train-images-idx3-ubyte\(.gz\)"):
+    with pytest.raises(DataError, match=r"mnist lacks train-images-idx3-ubyte\(.gz\)"):
         load_data("mnist")
 
 
@@ -372,13 +371,6 @@ def test_binarize_arguments():
         to_pixels(grey, out, binarize="sampled")
     with pytest.raises(ArgumentError, match="'always' is unknown: none, threshold, sampled"):
         to_pixels(grey, out, binarize="always")
-
-
-def test_batches_cover_the_order():
-    order = rng.permutation(10)
-    assert [len(b) for b in batches(10, 4, order)] == [4, 4, 2]
-    assert np.array_equal(np.concatenate(list(batches(10, 4, order))), order)
-    assert [len(b) for b in batches(10, 99, order)] == [10]
 
 
 # Fingerprints

@@ -11,8 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from minivae import download, transfer
-from minivae.data import load_data
+from minivae.data import download, load_data, transfer
 from minivae.errors import DataError
 
 rng = np.random.default_rng(0)

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from minivae import formulas as f
 from minivae.cli import main
-from minivae.exercises import state, student
-from minivae.exercises.catalogue import BLANK, EXERCISES, TASKS, find
-from minivae.exercises.verdict import judge
+from minivae.teaching.exercises import state, student
+from minivae.teaching.exercises.catalogue import BLANK, EXERCISES, TASKS, find
+from minivae.teaching.exercises.verdict import judge
 
 each = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
 
@@ -76,7 +76,7 @@ def test_every_blank_is_asked_for(exercise, tmp_path):
 def test_tasks_and_lessons_are_where_the_catalogue_says():
     assert [one.number for one in EXERCISES] == list(range(1, len(EXERCISES) + 1))
     assert len(list(TASKS.glob("*.py"))) == len(EXERCISES) >= 10
-    lessons = Path(__file__).parent.parent / "examples" / "lessons"
+    lessons = Path(__file__).parent.parent / "minivae" / "teaching" / "lessons"
     for one in EXERCISES:
         page = lessons / f"{one.lesson}.md"
         assert f"minivae exercise start {one.number}` (`{one.name}`)" in page.read_text()

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from minivae import checkpoint
 from minivae.cli import main
 from minivae.data import Dataset
 from minivae.errors import ArgumentError
-from minivae.explore import LIMIT, explore_page
-from minivae.latent import by_use, main_plane
+from minivae.looking.explore.page import LIMIT, explore_page
+from minivae.looking.latent import by_use, main_plane
 from minivae.noise import generator
+from minivae.runs import checkpoint
 from minivae.vae import VAE
 
 

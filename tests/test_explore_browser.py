@@ -7,7 +7,7 @@ import pytest
 from browser import Browser, find
 
 from minivae.data import Dataset
-from minivae.explore import explore_page
+from minivae.looking.explore import explore_page
 from minivae.noise import generator
 from minivae.vae import VAE
 

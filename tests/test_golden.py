@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from minivae import VAE, Adam
-from minivae.parallel import can_fork
-from minivae.pixels import Source
-from minivae.steps import Steps
+from minivae.data.pixels import Source
+from minivae.training.crew import can_fork
+from minivae.training.steps import Steps
 
 # (relative to each number, relative to the largest of its tensor). Both sides sum the same numbers
 # in other orders. In float64 a rounding is 1e-16, and ten steps let none of them grow beyond 1e-12.

@@ -12,8 +12,8 @@ from minivae.gradcheck import (
     check_function,
 )
 from minivae.gradcheck.clone import clone
-from minivae.gradcheck.linear_faults import Linear
-from minivae.gradcheck.other_faults import ReLU
+from minivae.gradcheck.gallery.linear import Linear
+from minivae.gradcheck.gallery.other import ReLU
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(6, 4))

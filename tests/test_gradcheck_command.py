@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from minivae import checkpoint
 from minivae.cli import main
 from minivae.gradcheck.suite import suite, summary
+from minivae.runs import checkpoint
 from minivae.vae import VAE
 
 LAYERS = """

@@ -5,7 +5,7 @@ import pytest
 
 from minivae.errors import ArgumentError
 from minivae.gradcheck import check_contracts
-from minivae.gradcheck.vae_faults import SigmaIsVariance, WeightsOfTheLoss
+from minivae.gradcheck.gallery.vae import SigmaIsVariance, WeightsOfTheLoss
 from minivae.vae import VAE
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minivae.gradcheck.gallery import gallery, print_gallery
+from minivae.gradcheck.gallery.run import gallery, print_gallery
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_every_cause_of_the_list_occurs(findings):
 
 def test_no_certain_name_is_given_to_noise():
     from minivae.gradcheck import check
-    from minivae.gradcheck.linear_faults import Linear
+    from minivae.gradcheck.gallery.linear import Linear
 
     class Noise(Linear):
         def backward(self, dy):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivae import arrayfile
+from minivae.data.idx import read_idx
 from minivae.errors import DataError
-from minivae.idx import read_idx
+from minivae.storage import arrays as arrayfile
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 LABELS = np.array([3, 1, 4], np.uint8)

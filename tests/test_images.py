@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from minivae import images
 from minivae.data import load_data
+from minivae.data import pictures as images
 from minivae.errors import DataError
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 8), dtype=np.uint8)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-LESSONS = Path(__file__).parent.parent / "examples" / "lessons"
+LESSONS = Path(__file__).parent.parent / "minivae" / "teaching" / "lessons"
 PAGES = sorted(LESSONS.glob("[0-9]*.md"))
 NUMBER = re.compile(r"~?-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 printed_by: dict[Path, list[str]] = {}  # each script runs once

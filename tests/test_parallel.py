@@ -10,10 +10,11 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from minivae import VAE, Adam, MinivaeError
+from minivae.backend import is_shared, shared_empty
+from minivae.data.pixels import Source
 from minivae.noise import RowNoise, permutation
-from minivae.parallel import Crew, can_fork, is_shared, shared_empty
-from minivae.pixels import Source
-from minivae.steps import Steps
+from minivae.training.crew import Crew, can_fork
+from minivae.training.steps import Steps
 
 forks = pytest.mark.skipif(not can_fork(), reason="this process cannot share work by forking")
 

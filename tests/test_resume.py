@@ -9,10 +9,10 @@ import runs
 from click.testing import CliRunner
 from PIL import Image
 
-from minivae import checkpoint
 from minivae.cli import main
 from minivae.errors import CheckpointError
 from minivae.noise import RowNoise
+from minivae.runs import checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import pytest
 import runs
 from click.testing import CliRunner
 
-from minivae import checkpoint
 from minivae.cli import main
 from minivae.errors import ArgumentError, MinivaeError, WriteError
-from minivae.rundir import Cadence, RunDirectory
+from minivae.runs import checkpoint
+from minivae.runs.directory import Cadence, RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_when_a_checkpoint_is_due(data, text, expected):
 
 HOLD = """
 import sys
-from minivae.rundir import RunDirectory
+from minivae.runs.directory import RunDirectory
 with RunDirectory(sys.argv[1]):
     print(0, flush=True)
     sys.stdin.read()
@@ -113,7 +113,7 @@ def test_dead_process_is_no_obstacle(tmp_path):
 
 SHARED = """
 import os, sys, time
-from minivae.rundir import RunDirectory
+from minivae.runs.directory import RunDirectory
 with RunDirectory(sys.argv[1]):
     child = os.fork()  # as those that share a training step
     if child == 0:

@@ -8,8 +8,8 @@ import pytest
 import runs
 from click.testing import CliRunner
 
-from minivae import checkpoint
 from minivae.cli import main
+from minivae.runs import checkpoint
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -102,7 +102,7 @@ def test_handlers_are_put_back(tmp_path, monkeypatch):
     before = [signal.getsignal(number) for number in SIGNALS]
     during = []
     monkeypatch.setattr(
-        "minivae.rundir.RunDirectory.epoch",
+        "minivae.runs.directory.RunDirectory.epoch",
         lambda self, t: during.append([signal.getsignal(number) for number in SIGNALS]),
     )
     arguments = ["train", "--data", str(runs.npz(tmp_path)), "--out", str(tmp_path / "run")]

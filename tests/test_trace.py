@@ -10,10 +10,11 @@ from click.testing import CliRunner
 from matplotlib import image
 
 import minivae
-from minivae import checkpoint, formulas
+from minivae import formulas
 from minivae.cli import main
+from minivae.looking.trace import tiny, trace_page, trace_step, trace_text
 from minivae.noise import generator
-from minivae.trace import tiny, trace_page, trace_step, trace_text
+from minivae.runs import checkpoint
 from minivae.vae import VAE
 
 ROOT = Path(minivae.__file__).parent.parent

@@ -9,10 +9,11 @@ from click.testing import CliRunner
 from matplotlib import image
 from PIL import Image
 
-from minivae import checkpoint, plots
 from minivae.cli import main
+from minivae.looking import plots
+from minivae.looking.plots.pictures import sheet
 from minivae.noise import generator
-from minivae.plots.pictures import sheet
+from minivae.runs import checkpoint
 
 
 def call(*arguments):

@@ -8,11 +8,11 @@ import pytest
 import runs
 from host_device import HostDevice, needs_compiler
 
-from minivae import checkpoint
 from minivae.backend import CupyBackend
 from minivae.errors import NotFiniteError
+from minivae.runs import checkpoint
 from minivae.training import evaluate
-from minivae.watch import CHECK
+from minivae.training.watch import CHECK
 
 
 @pytest.fixture(autouse=True)

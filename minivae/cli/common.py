@@ -123,7 +123,7 @@ def out_option(default: str | None, **settings: Any) -> Any:
 
 def load_run(run: Path, backend: Any = "numpy") -> Any:
     """Return the checkpoint of a run directory or file."""
-    from minivae import checkpoint
+    from minivae.runs import checkpoint
 
     return checkpoint.read(run, backend)
 
@@ -131,8 +131,8 @@ def load_run(run: Path, backend: Any = "numpy") -> Any:
 def load_run_data(checkpoint: Any, data: str | None, image_size: str | None = None) -> Any:
     """Return the named data set, by default the run's own; it must have the model's image size."""
     from minivae.data import load_data
+    from minivae.data.pictures import MAX_SIDE
     from minivae.errors import DataError
-    from minivae.images import MAX_SIDE
 
     known = checkpoint.config.get("data", {})
     source = data or known.get("source") or known.get("name")

@@ -24,8 +24,8 @@ def exercise() -> None:
 @exercise.command("list")
 def list_exercises() -> None:
     """Show the exercises, and which are done."""
-    from minivae.exercises import state
-    from minivae.exercises.catalogue import EXERCISES
+    from minivae.teaching.exercises import state
+    from minivae.teaching.exercises.catalogue import EXERCISES
 
     folder = Path()
     known = state.load(folder)
@@ -49,8 +49,8 @@ def start(number: int) -> None:
 
     A file that is here already stays as it is.
     """
-    from minivae.exercises.catalogue import find
-    from minivae.exercises.student import copy_task
+    from minivae.teaching.exercises.catalogue import find
+    from minivae.teaching.exercises.student import copy_task
 
     one = find(number)
     path = copy_task(one, Path())
@@ -66,10 +66,10 @@ def check(number: int) -> None:
 
     The exit status is 0 if it is right, else 1.
     """
-    from minivae.exercises import state
-    from minivae.exercises.catalogue import find
-    from minivae.exercises.student import ExerciseError
-    from minivae.exercises.verdict import judge
+    from minivae.teaching.exercises import state
+    from minivae.teaching.exercises.catalogue import find
+    from minivae.teaching.exercises.student import ExerciseError
+    from minivae.teaching.exercises.verdict import judge
 
     one, folder = find(number), Path()
     try:
@@ -98,7 +98,7 @@ def _hint(one, tries: int) -> None:
 
 
 def _next(known: dict) -> str:
-    from minivae.exercises.catalogue import EXERCISES
+    from minivae.teaching.exercises.catalogue import EXERCISES
 
     for one in EXERCISES:
         if one.number not in known or not known[one.number].done:

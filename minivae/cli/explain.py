@@ -60,8 +60,8 @@ def trace(
     Without RUN the model is tiny: 4 pixels, 2 hidden units, 1 latent dimension. With RUN it is
     that model on its training images, in 64-bit floats; nothing of the run is changed.
     """
-    from minivae.files import replacing
-    from minivae.trace import tiny, trace_page, trace_step, trace_text
+    from minivae.looking.trace import tiny, trace_page, trace_step, trace_text
+    from minivae.storage.files import replacing
 
     if run is None:
         if data is not None:
@@ -81,7 +81,7 @@ def trace(
             file.write(trace_page(traced, title).encode())
         click.echo(f"{html}: open it in a browser")
     if png is not None:
-        from minivae import plots
+        from minivae.looking import plots
 
         plots.save_step(png, traced, title)
         click.echo(f"{png}: the graph of the step")
@@ -99,8 +99,8 @@ def explore(run: Path, data: str | None, image_size: str | None, out: Path) -> N
 
     One file without any network: open it, or send it to someone.
     """
-    from minivae.explore import explore_page
-    from minivae.files import replacing
+    from minivae.looking.explore import explore_page
+    from minivae.storage.files import replacing
 
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
@@ -128,9 +128,9 @@ def traverse(
     """
     import numpy as np
 
-    from minivae import plots
     from minivae.errors import ArgumentError
-    from minivae.latent import ACTIVE, by_use
+    from minivae.looking import plots
+    from minivae.looking.latent import ACTIVE, by_use
 
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
@@ -167,8 +167,8 @@ def manifold(run: Path, count: int, out: Path) -> None:
 
     import numpy as np
 
-    from minivae import plots
     from minivae.errors import ArgumentError
+    from minivae.looking import plots
 
     saved = load_run(run)
     latent = saved.vae.latent

@@ -86,7 +86,7 @@ def gradcheck(
         passed = _report(target, layer, inputs, seed, as_json)
     if plot and not faults:
         from minivae.gradcheck.valley import STEPS, valley
-        from minivae.plots import save_valley
+        from minivae.looking.plots import save_valley
 
         save_valley(plot, STEPS, valley(layer, inputs, seed))
         say(f"wrote {plot}")
@@ -106,7 +106,7 @@ def _suite(seed: int, as_json: bool) -> bool:
 
 
 def _gallery(seed: int, as_json: bool) -> bool:
-    from minivae.gradcheck.gallery import gallery, print_gallery
+    from minivae.gradcheck.gallery.run import gallery, print_gallery
 
     findings = list(gallery(seed))
     if as_json:

@@ -30,7 +30,7 @@ class Every(click.ParamType):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return the cadence."""
-        from minivae.rundir import Cadence
+        from minivae.runs.directory import Cadence
 
         if isinstance(value, Cadence):
             return value
@@ -106,8 +106,8 @@ def train(
 ) -> None:
     """Train a VAE and write checkpoint, history and pictures into a run directory."""
     from minivae.data import NAMES, load_data
-    from minivae.rundir import RunDirectory
-    from minivae.snapshots import FILE, Snapshots, discard
+    from minivae.runs.directory import RunDirectory
+    from minivae.runs.snapshots import FILE, Snapshots, discard
     from minivae.training import Training
     from minivae.vae import VAE
 
@@ -188,9 +188,9 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
 
 def find_run(out: Path | None, ctx: click.Context) -> tuple[Path, Any]:
     """Return the directory of the run to resume and its data, by default those it was begun on."""
-    from minivae import checkpoint
     from minivae.cli.common import load_run_data
     from minivae.data import load_data
+    from minivae.runs import checkpoint
 
     data, size = ctx.params["data"], ctx.params["image_size"]
     if out is None:
@@ -201,7 +201,7 @@ def find_run(out: Path | None, ctx: click.Context) -> tuple[Path, Any]:
 
 def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
     """Return the training to go on with; what was asked for now must be what it was begun with."""
-    from minivae import checkpoint
+    from minivae.runs import checkpoint
 
     training = checkpoint.resume(folder, loaded, backend)
     asked = {name: ctx.params[name] for name in FIXED if _given(ctx, name)}
@@ -230,8 +230,8 @@ def _given(ctx: click.Context, name: str) -> bool:
 
 def draw_snapshots(folder: Path, film: Any, shape: tuple[int, int]) -> None:
     """Write the animation of a run's snapshots."""
-    from minivae import plots
-    from minivae.snapshots import PICTURE
+    from minivae.looking import plots
+    from minivae.runs.snapshots import PICTURE
 
     titles = [f"after epoch {epoch}" if epoch else "before training" for epoch in film.epochs]
     frames = [frame / 255 for frame in film.frames]
@@ -242,8 +242,8 @@ def draw_pictures(folder: Path, training: Any) -> None:
     """Write the four pictures of a run."""
     import numpy as np
 
-    from minivae import plots
     from minivae.data import gather
+    from minivae.looking import plots
 
     vae, data = training.vae, training.data
 

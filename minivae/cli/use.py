@@ -46,7 +46,7 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Print a model's loss on a data set, with the conditions of the number."""
-    from minivae.latent import active_units
+    from minivae.looking.latent import active_units
     from minivae.training import evaluate as evaluate_rows
 
     saved = load_run(run, open_backend(backend, device, precision))
@@ -89,7 +89,7 @@ def evaluate(
 @out_option("samples.png", show_default=True)
 def sample(run: Path, count: int, seed: int, out: Path) -> None:
     """Draw z from the prior and write the decoded images as a picture."""
-    from minivae import plots
+    from minivae.looking import plots
 
     saved = load_run(run)
     columns = max(1, round(count**0.5))
@@ -105,7 +105,7 @@ def sample(run: Path, count: int, seed: int, out: Path) -> None:
 @out_option("reconstructions.png", show_default=True)
 def reconstruct(run: Path, data: str | None, image_size: str | None, count: int, out: Path) -> None:
     """Write test images with their reconstructions below them as a picture."""
-    from minivae import plots
+    from minivae.looking import plots
 
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
@@ -134,7 +134,7 @@ def interpolate(
     """Walk in latent space from one test image to another, a row for each pair."""
     import numpy as np
 
-    from minivae import plots
+    from minivae.looking import plots
     from minivae.noise import generator
 
     saved = load_run(run)
@@ -158,7 +158,7 @@ def encode(run: Path, data: str | None, image_size: str | None, out: Path) -> No
     """Write mu and log variance of every image, and labels where there are any, to an .npz."""
     import numpy as np
 
-    from minivae.files import replacing
+    from minivae.storage.files import replacing
 
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
@@ -199,7 +199,7 @@ def machine_facts() -> dict[str, Any]:
 
     from minivae import __version__
     from minivae.backend import describe_cupy
-    from minivae.parallel import available_cores
+    from minivae.training.crew import available_cores
 
     blas = next((pool for pool in threadpool_info() if pool["user_api"] == "blas"), {})
     return {

@@ -6,40 +6,16 @@ other orders of calls from observe.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
-from minivae.gradcheck.evidence import Evidence, Probe
+from minivae.gradcheck.case import Case
 from minivae.gradcheck.factors import common, describe, meanings
-from minivae.gradcheck.observe import Observation, same
+from minivae.gradcheck.observe import same
 from minivae.gradcheck.pieces import absent_piece
 from minivae.gradcheck.rows import wrong_rows
-from minivae.gradcheck.subject import Array, Subject
-
-
-@dataclass
-class Case:
-    """One array whose gradient failed, with all that may explain it."""
-
-    name: str
-    gradient: Array
-    evidence: Evidence
-    subject: Subject
-    seen: Observation
-    probe: Probe
-    all: Mapping[str, Evidence]
-
-    def __post_init__(self) -> None:
-        """Gather analytic and numeric values at the compared entries."""
-        self.fits = self.gradient.shape == self.evidence.shape
-        use = ~self.evidence.kinks
-        self.at = self.evidence.indices[use]
-        self.numeric = self.evidence.numeric[use]
-        if self.fits:
-            self.analytic = self.gradient.ravel()[self.at]
-            self.wrong = (self.evidence.errors(self.gradient) > self.evidence.tolerance)[use]
+from minivae.gradcheck.subject import Array
 
 
 def explain(case: Case) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minivae.gradcheck.causes import Case
+from minivae.gradcheck.case import Case
 from minivae.gradcheck.evidence import Probe, share
 from minivae.gradcheck.function import Function, build, coarse, precision
 from minivae.gradcheck.observe import observe

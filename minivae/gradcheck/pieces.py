@@ -6,19 +6,17 @@ through mu and through the log variance.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from minivae.gradcheck.case import Case
 from minivae.gradcheck.clone import clone
 from minivae.gradcheck.factors import describe
 from minivae.gradcheck.function import build
 from minivae.gradcheck.numeric import differences
 from minivae.gradcheck.report import GradcheckError
 from minivae.gradcheck.subject import Array, Subject
-
-if TYPE_CHECKING:
-    from minivae.gradcheck.causes import Case
 
 ENTRIES = 48
 TERMS = ("the path through z (the reconstruction's gradient)", "the KL's own gradient")

@@ -5,14 +5,10 @@ What else a pattern of wrong entries may mean is for causes.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from minivae.gradcheck.case import Case
 from minivae.gradcheck.subject import Array
-
-if TYPE_CHECKING:
-    from minivae.gradcheck.causes import Case
 
 
 def wrong_rows(case: Case) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivae.gradcheck.causes import Case, explain
+from minivae.gradcheck.case import Case
+from minivae.gradcheck.causes import explain
 from minivae.gradcheck.observe import same
 from minivae.gradcheck.report import Entry
 

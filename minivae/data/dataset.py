@@ -1,0 +1,250 @@
+"""Data sets: arrays of images checked, named, and given a test part where they have none.
+
+Finding and reading them is left to `sources.py`, turning rows into pixels to `pixels.py`.
+
+Pixels stay as they came, uint8 or float32, and become numbers in [0, 1] a batch at a time. A large
+.npy file is mapped, not read; the floats in it are still all checked (in [0, 1], no NaN), by plain
+reads of 8 MiB that keep nothing.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from minivae.data.pictures import MAX_SIDE
+from minivae.data.pixels import RowSubset
+from minivae.data.sources import MAP_ABOVE, read_source
+from minivae.errors import ArgumentError, DataError, shown
+
+BLOCK = 8 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images to train on and images to test on; labels where there are any.
+
+    Attributes
+    ----------
+    name
+        Its name, or that of its file or folder.
+    train, test
+        (N, D) uint8, or floats in [0, 1]; they have `len`, `shape`, `dtype` and `rows[numbers]`,
+        but need not be arrays (`RowSubset`).
+    train_labels, test_labels
+        (N,) int64, or None.
+    image_shape
+        (rows, columns) of one image; rows times columns is D.
+    """
+
+    name: str
+    train: "np.ndarray | RowSubset"
+    test: "np.ndarray | RowSubset"
+    train_labels: np.ndarray | None
+    test_labels: np.ndarray | None
+    image_shape: tuple[int, int]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of both parts: shapes, types and pixels. Labels do not count.
+
+        Of a part above 256 MiB only 64 runs of 64 rows count, at even distances from its first
+        row to its last: so a mapped file is not read whole.
+        """
+        sha = hashlib.sha256()
+        for part in (self.train, self.test):
+            sha.update(f"{part.shape} {part.dtype.name};".encode())
+            if len(part) * part.shape[1] * part.dtype.itemsize <= MAP_ABOVE:
+                step = max(1, BLOCK // (part.shape[1] * part.dtype.itemsize))
+                for start in range(0, len(part), step):
+                    sha.update(np.ascontiguousarray(part[start : start + step]))
+            else:
+                for start in np.linspace(0, max(0, len(part) - 64), 64).astype(np.int64):
+                    sha.update(np.ascontiguousarray(part[start : start + 64]))
+        return sha.hexdigest()
+
+
+def load_data(
+    source: str | os.PathLike = "mnist",
+    *,
+    image_size: str | tuple[int, int] | None = None,
+    seed: int = 0,
+    notice: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Load a data set by name, or from a file or folder.
+
+    Parameters
+    ----------
+    source
+        "mnist" (comes with the package), "fashion-mnist" (downloaded once), or a path: a folder
+        of IDX files under MNIST's names (plain or gzipped), a folder of PNG or JPEG pictures, an
+        .npz (`x_train`, `x_test`, `y_train`, `y_test`, all but the first optional; or one array),
+        or an .npy. Arrays hold images or rows: uint8, booleans, or floats in [0, 1].
+    image_size
+        "28x28" or (28, 28), rows by columns: pictures are scaled to it, rows are shown by it.
+    seed
+        Chooses the tenth held out for testing where the data have no test part.
+    notice
+        Called with each message: what was held out, which pictures were skipped.
+
+    Returns
+    -------
+    Dataset
+        With both parts.
+
+    Raises
+    ------
+    DataError
+        An unknown name; a file that is missing, damaged, empty, out of range or of another size.
+    """
+    if seed < 0:
+        raise ArgumentError(f"seed must be 0 or more, not {seed}")
+    say = notice or (lambda line: None)
+    size = parse_size(image_size)
+    where = shown(source)
+    name, x_train, y_train, x_test, y_test = read_source(source, size, say)
+    shape = _image_shape(x_train, size, f"{where}: the training part")
+    x_train = _pixels(x_train, f"{where}: the training part")
+    y_train = _labels(y_train, len(x_train), f"{where}: the training part")
+    if x_test is not None:
+        _image_shape(x_test, shape, f"{where}: the test part")
+        x_test = _pixels(x_test, f"{where}: the test part")
+        if x_test.dtype != x_train.dtype:
+            raise DataError(
+                f"{where}: test images are {x_test.dtype.name}, training images "
+                f"{x_train.dtype.name}; save both as one type"
+            )
+        y_test = _labels(y_test, len(x_test), f"{where}: the test part")
+    else:
+        x_train, y_train, x_test, y_test = _hold_out(x_train, y_train, seed, where, say)
+    if x_train.dtype == np.uint8 and not isinstance(x_train, RowSubset) and x_train.max() <= 1:
+        say(f"{where}: no pixel is above 1 of 255, so all are nearly black; "
+            f"save 0 and 1 as booleans or floats")  # fmt: skip
+    return Dataset(name, x_train, x_test, y_train, y_test, shape)
+
+
+def parse_size(image_size: str | tuple[int, int] | None) -> tuple[int, int] | None:
+    """Turn "28x28" (rows by columns) into (28, 28).
+
+    Raises
+    ------
+    DataError
+        Anything but two whole numbers from 1 to 2048.
+    """
+    if image_size is None:
+        return None
+    try:
+        rows, columns = image_size.lower().split("x") if isinstance(image_size, str) else image_size
+        size = int(rows), int(columns)
+    except (TypeError, ValueError):
+        size = (0, 0)
+    if not all(1 <= side <= MAX_SIDE for side in size):
+        raise DataError(
+            f"image size {image_size!a} is none: give rows by columns, such as 28x28, "
+            f"each from 1 to {MAX_SIDE}"
+        )
+    return size
+
+
+def _image_shape(x: np.ndarray, size: tuple[int, int] | None, where: str) -> tuple[int, int]:
+    """Give (rows, columns) of an image, where an axis of one channel or none may be beside them."""
+    shape = x.shape[1:]
+    if len(shape) == 3 and 1 in (shape[0], shape[2]):
+        shape = shape[:2] if shape[2] == 1 else shape[1:]
+    if len(shape) not in (1, 2) or 0 in x.shape:
+        raise DataError(
+            f"{where} has an array of shape {x.shape}; expected images (N, rows, columns) or "
+            f"rows (N, pixels), grey and not empty"
+        )
+    if size and (shape != size if len(shape) == 2 else shape[0] != size[0] * size[1]):
+        raise DataError(
+            f"{where} has images of {'x'.join(map(str, shape))} pixels where {size[0]}x{size[1]} "
+            f"are expected; only folders of pictures are scaled"
+        )
+    if len(shape) == 2:
+        return shape
+    side = math.isqrt(shape[0])
+    return size or ((side, side) if side * side == shape[0] else (1, shape[0]))
+
+
+def _pixels(x: np.ndarray, where: str) -> np.ndarray:
+    """Check the values; gives (N, D), uint8 or float32 (a mapped file keeps its own type)."""
+    x = x.reshape(len(x), -1)
+    if x.dtype == np.uint8:
+        return x
+    if x.dtype == bool and _map_of(x) is None:
+        return x.view(np.uint8) * np.uint8(255)
+    if x.dtype.kind != "f":
+        raise DataError(
+            f"{where} has pixels of type {x.dtype.name}; save them as uint8 or floats in [0, 1]"
+        )
+    for block in _blocks(x):
+        low, high = block.min(), block.max()
+        if not (low >= 0 and high <= 1):  # NaN fails every comparison
+            raise DataError(
+                f"{where} has a pixel that is no number (NaN); pixels must lie in [0, 1]"
+                if np.isnan(low)
+                else f"{where} has floats from {low:g} to {high:g}; pixels must lie in [0, 1]"
+            )
+    return x if _map_of(x) is not None else np.ascontiguousarray(x, np.float32)
+
+
+def _map_of(x: np.ndarray) -> np.memmap | None:
+    """Give the mapped file whose view x is, if it is one."""
+    while isinstance(x, np.ndarray):
+        if isinstance(x, np.memmap):
+            return x
+        x = x.base
+    return None
+
+
+def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield all values of x by 8 MiB; those of a mapped file are read, so that no page stays."""
+    source = _map_of(x)
+    if source is None:
+        step = max(1, BLOCK // (x.shape[1] * x.dtype.itemsize))
+        for start in range(0, len(x), step):
+            yield x[start : start + step]
+        return
+    try:
+        with open(source.filename, "rb") as file:
+            file.seek(source.offset)
+            for start in range(0, x.size, BLOCK // x.dtype.itemsize):
+                count = min(BLOCK // x.dtype.itemsize, x.size - start)
+                yield np.fromfile(file, x.dtype, count)
+    except OSError as error:
+        raise DataError(f"{shown(source.filename)} cannot be read: {error.strerror}") from None
+
+
+def _labels(y: np.ndarray | None, count: int, where: str) -> np.ndarray | None:
+    if y is None:
+        return None
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.shape != (count,) or y.dtype.kind not in "iu":
+        raise DataError(
+            f"{where} has labels of shape {y.shape} and type {y.dtype.name} for {count:,} images; "
+            f"expected one whole number for each image"
+        )
+    if y.size and y.dtype == np.uint64 and y.max() > np.iinfo(np.int64).max:
+        raise DataError(f"{where} has labels above 2^63")
+    return y.astype(np.int64)
+
+
+def _hold_out(x, y, seed: int, where: str, say: Callable[[str], None]) -> tuple:
+    """Split off a seeded tenth for testing; a mapped file is split by row numbers alone."""
+    count = len(x) // 10 or 1
+    if len(x) < 2:
+        raise DataError(f"{where} has a single image; at least 2 are needed, one to test on")
+    # The bit stream itself: NumPy keeps it for ever, which it does not promise of permutation().
+    order = np.argsort(np.random.PCG64([seed, 0x7E57]).random_raw(len(x)), kind="stable")
+    test, train = np.sort(order[:count]), np.sort(order[count:])
+    say(f"no test part: {count:,} of {len(x):,} images held out for testing (seed {seed})")
+    y_train, y_test = (None, None) if y is None else (y[train], y[test])
+    if _map_of(x) is not None:
+        return RowSubset(x, train), y_train, RowSubset(x, test), y_test
+    return x[train], y_train, x[test], y_test

@@ -1,0 +1,162 @@
+"""Folders of pictures (PNG, JPEG) as one array of grey pixels; the only module that uses Pillow.
+
+What the array is for, and which part of it is held out for testing, is left to the data module.
+"""
+
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from minivae.errors import DataError, shown
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+MAX_SIDE = 2048  # of --image-size
+MAX_PIXELS = 1 << 24  # of one picture before it is scaled; 4096 x 4096
+MAX_BYTES = 64 << 20  # of one file
+COLOUR_TOLERANCE = 8  # of 255; JPEG's rounding of a grey picture stays below
+TURNS = {  # what a camera's note (EXIF orientation) says is to be done with rows and columns
+    1: lambda x: x,
+    2: np.fliplr,
+    3: lambda x: np.rot90(x, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda x: np.rot90(x, 3),
+    7: lambda x: np.rot90(x, 2).T,
+    8: np.rot90,
+}
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Give the pictures that lie in a folder (not below it), in the order of their names."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def read_pictures(
+    paths: list[Path],
+    size: tuple[int, int] | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> np.ndarray:
+    """Read pictures as grey pixels, all of one size.
+
+    Colour pictures whose channels agree count as grey; 16-bit grey keeps its upper 8 bits;
+    transparent parts are laid over black. A broken picture is named to `notice` and skipped, and
+    the number of them comes last.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    size
+        (rows, columns) to which every picture is scaled, its proportions not kept; None means
+        that they have one size already.
+    notice
+        Called with each message.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, rows, columns), uint8.
+
+    Raises
+    ------
+    DataError
+        A picture in colour, pictures of several sizes, or none that can be read.
+    """
+    images = None if size is None else _room(len(paths), size)
+    count = broken = 0
+    for path in paths:
+        try:
+            pixels = _read(path, size)
+        except DataError:
+            raise
+        except Exception as error:  # whatever a decoder says of a damaged file, it is skipped
+            broken += 1
+            if notice:
+                notice(f"skipped {shown(path)}: {_reason(error)}")
+            continue
+        if images is None:
+            images = _room(len(paths), pixels.shape)
+        if pixels.shape != images.shape[1:]:
+            rows, columns = images.shape[1:]
+            raise DataError(
+                f"{shown(path)} is {pixels.shape[0]}x{pixels.shape[1]}, the pictures before it "
+                f"{rows}x{columns}: give --image-size {rows}x{columns} to scale them all"
+            )
+        images[count] = pixels
+        count += 1
+    if broken and notice:
+        notice(f"{broken:,} of {len(paths):,} pictures could not be read and were skipped")
+    if not count:
+        raise DataError(f"none of the {len(paths):,} pictures could be read")
+    return images[:count]
+
+
+def _room(count: int, size: tuple[int, ...]) -> np.ndarray:
+    try:
+        return np.empty((count, *size), np.uint8)
+    except MemoryError:
+        raise DataError(
+            f"{count:,} pictures of {size[0]}x{size[1]} do not fit into memory: give a smaller "
+            f"--image-size"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say in a line what is wrong with a picture, leaving out the path that Pillow repeats."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if "cannot identify" in text:
+        return "not a PNG or JPEG picture"
+    text = text.splitlines()[0][:100]
+    return text if text.isprintable() else ascii(text)
+
+
+def _read(path: Path, size: tuple[int, int] | None) -> np.ndarray:
+    from PIL import Image
+
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError("more than 64 MiB")
+    content = io.BytesIO(path.read_bytes())  # of a real file Pillow reads the length it claims
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(content, formats=("PNG", "JPEG")) as picture:
+            columns, rows = picture.size
+            if columns * rows > MAX_PIXELS:
+                raise ValueError(f"{rows}x{columns} pixels are more than 4096x4096")
+            if size is None and max(rows, columns) > MAX_SIDE:
+                raise DataError(
+                    f"{shown(path)} is too large to model: give --image-size, such as 28x28"
+                )
+            turn = picture.getexif().get(0x0112, 1)
+            grey = TURNS.get(turn, TURNS[1])(_grey(picture, path))
+    if size is None or grey.shape == size:
+        return grey
+    scaled = Image.fromarray(grey).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(scaled)
+
+
+def _grey(picture, path: Path) -> np.ndarray:
+    """Give the grey pixels (rows, columns), strip by strip, or refuse a picture in colour."""
+    columns, rows = picture.size
+    grey = np.empty((rows, columns), np.uint8)
+    step = max(1, (1 << 18) // columns)
+    for top in range(0, rows, step):
+        strip = picture.crop((0, top, columns, min(top + step, rows)))
+        out = grey[top : top + step]
+        if strip.mode.startswith("I"):  # 16 bits; Pillow's own conversion would cut off at 255
+            out[...] = np.asarray(strip).astype(np.int64).clip(0, 65535) >> 8
+        elif strip.mode in ("1", "L"):
+            out[...] = np.asarray(strip.convert("L"))
+        else:
+            strip = strip.convert("RGBA")
+            pixels = np.asarray(strip)
+            red, green, blue, alpha = np.moveaxis(pixels, 2, 0)
+            spread = np.maximum(np.maximum(red, green), blue)
+            spread -= np.minimum(np.minimum(red, green), blue)
+            if ((spread > COLOUR_TOLERANCE) & (alpha > 0)).any():
+                raise DataError(f"{shown(path)} is in colour; convert the pictures to grey first")
+            shade = np.asarray(strip.convert("L"), np.uint16)
+            out[...] = (shade * alpha + 127) // 255
+    return grey

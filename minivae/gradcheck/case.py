@@ -1,0 +1,36 @@
+"""A gradient that failed its check, with all the evidence that may explain it.
+
+How it was compared is in evidence.py; what explains it is for causes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from minivae.gradcheck.evidence import Evidence, Probe
+from minivae.gradcheck.observe import Observation
+from minivae.gradcheck.subject import Array, Subject
+
+
+@dataclass
+class Case:
+    """One array whose gradient failed, with all that may explain it."""
+
+    name: str
+    gradient: Array
+    evidence: Evidence
+    subject: Subject
+    seen: Observation
+    probe: Probe
+    all: Mapping[str, Evidence]
+
+    def __post_init__(self) -> None:
+        """Gather analytic and numeric values at the compared entries."""
+        self.fits = self.gradient.shape == self.evidence.shape
+        use = ~self.evidence.kinks
+        self.at = self.evidence.indices[use]
+        self.numeric = self.evidence.numeric[use]
+        if self.fits:
+            self.analytic = self.gradient.ravel()[self.at]
+            self.wrong = (self.evidence.errors(self.gradient) > self.evidence.tolerance)[use]

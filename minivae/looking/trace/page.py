@@ -1,0 +1,127 @@
+"""A trace as one HTML page without scripts: names link to where they were made, sources unfold.
+
+What is in a trace is decided in steps.py, how numbers are written in report.py.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+
+from minivae import formulas
+from minivae.looking.trace.report import (
+    PARTS,
+    by_part,
+    differences,
+    headline,
+    numbers,
+    numeric_of,
+    summary,
+)
+from minivae.looking.trace.steps import SMALL, Trace
+from minivae.looking.trace.writer import Entry
+
+NAME = re.compile(r"d\([\w.]+\)|[A-Za-z_][\w.]*")
+
+
+def trace_page(trace: Trace, title: str) -> str:
+    """Return the trace as an HTML page; the title is shown as text, whatever is in it."""
+    places = {entry.name: f"e{i}" for i, entry in enumerate(trace.entries)}
+    body = []
+    for part, entries in by_part(trace):
+        body.append(f'<section aria-labelledby="{part}"><h2 id="{part}">{escape(PARTS[part])}</h2>')
+        body += [_article(entry, places) for entry in entries]
+        body.append("</section>")
+    contents = " \u00b7 ".join(
+        f'<a href="#{part}">{escape(PARTS[part].split(":")[0].split(",")[0])}</a>' for part in PARTS
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{escape(title)}: one training step</title>
+<style>
+{files("minivae.looking.trace").joinpath("page.css").read_text("utf-8")}</style>
+</head>
+<body>
+<h1>{escape(title)}</h1>
+<p>{escape(headline(trace))}.</p>
+<p>{escape(summary(trace))} Follow a name in a formula to where it was made; unfold a source to
+read what ran. To do it yourself: <code>minivae exercise list</code>.</p>
+<nav aria-label="Parts of the step">{contents}</nav>
+{chr(10).join(body)}
+</body>
+</html>
+"""
+
+
+def _article(entry: Entry, places: dict[str, str]) -> str:
+    shape = f' <span class="shape">{entry.value.shape}</span>' if entry.value.ndim else ""
+    made = f" = {_linked(entry, places)}" if entry.formula else ""
+    lines = [f'<article id="{places[entry.name]}">']
+    lines.append(f'<p class="made"><b>{escape(entry.name)}</b>{shape}{made}</p>')
+    whole = numeric_of(entry)
+    lines.append('<div class="both">')
+    lines.append(_table(entry.value, "by hand" if whole is not None else ""))
+    if whole is not None:
+        lines.append(_table(whole, "numeric"))
+    elif entry.checks:
+        rows = "".join(
+            f"<tr><td>{list(check.index)}</td><td>{check.hand:.8g}</td>"
+            f"<td>{check.numeric:.8g}</td></tr>"
+            for check in entry.checks
+        )
+        lines.append(
+            '<table><tr><th scope="col">at</th><th scope="col">by hand</th>'
+            f'<th scope="col">numeric</th></tr>{rows}</table>'
+        )
+    lines.append("</div>")
+    if entry.checks:
+        lines.append(f'<div class="where">largest difference {differences(entry.checks)}</div>')
+    if entry.place:
+        lines.append(_source(entry))
+    lines.append("</article>")
+    return "\n".join(lines)
+
+
+def _linked(entry: Entry, places: dict[str, str]) -> str:
+    """Return the formula with each name that the step made as a link to it."""
+    out, end = [], 0
+    for match in NAME.finditer(entry.formula):
+        name = match[0].removesuffix(".T")
+        out.append(escape(entry.formula[end : match.start()]))
+        if name in places and name != entry.name:
+            rest = escape(match[0][len(name) :])
+            out.append(f'<a href="#{places[name]}">{escape(name)}</a>{rest}')
+        else:
+            out.append(escape(match[0]))
+        end = match.end()
+    return "".join([*out, escape(entry.formula[end:])])
+
+
+def _table(value: np.ndarray, caption: str) -> str:
+    lines = numbers(value)
+    if value.size > SMALL:
+        cells = f"<tr><td>{lines[0]}</td></tr>"
+    else:
+        cells = "".join(
+            "<tr>" + "".join(f"<td>{number}</td>" for number in line.split()) + "</tr>"
+            for line in lines
+        )
+    return f"<figure><figcaption>{caption}</figcaption><table>{cells}</table></figure>"
+
+
+def _source(entry: Entry) -> str:
+    caller = f", called at {escape(str(entry.caller))}" if entry.caller else ""
+    where = f"{escape(str(entry.place))}{caller}"
+    function = getattr(formulas, entry.place.function, None)
+    if function is None:
+        return f'<div class="where">{where}</div>'
+    source = escape(inspect.getsource(function).rstrip())
+    return f"<details><summary>{where}</summary><pre>{source}</pre></details>"

@@ -1,0 +1,171 @@
+"""A model and the state of its training to one file and back.
+
+Here is decided what a checkpoint holds. How arrays and text become a file that cannot change
+unnoticed is for sealed.py, and whether what a file says is possible for claims.py.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minivae import __version__
+from minivae.data import Dataset
+from minivae.errors import CheckpointError, NotFiniteError, shown
+from minivae.runs import claims
+from minivae.storage import sealed
+from minivae.training import Record, Training
+from minivae.vae import VAE
+
+FORMAT = 1
+FILE = "checkpoint.npz"
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint file holds, besides the numbers already put into the model.
+
+    `config` has the keys "format", "minivae", "model"; of a training also "data", "training" and
+    "history" (a list of `Record`). All values are of the right type and fit one another.
+    """
+
+    vae: VAE
+    config: dict[str, Any]
+    moments: tuple[np.ndarray, np.ndarray] | None
+
+
+def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = None) -> None:
+    """Write a model, and the state of its training if given, to a file.
+
+    The file appears whole or not at all, and only after it has reached the disk.
+
+    Raises
+    ------
+    NotFiniteError
+        If a number in it is not finite: a file that is there stays as it is.
+    WriteError
+        If the file cannot be written; a file that is there stays as it is.
+    """
+    to_host = vae.backend.to_host
+    config: dict[str, Any] = {
+        "format": FORMAT,
+        "minivae": __version__,
+        "model": {name: getattr(vae, name) for name in claims.MODEL} | {"dtype": vae.dtype.name},
+    }
+    arrays = {}
+    if training is not None:
+        training.sync()
+        m, v = claims.MOMENTS
+        arrays = {m: to_host(training.adam.m), v: to_host(training.adam.v)}
+        rows = np.array(training.history, np.float64)
+        arrays[claims.HISTORY] = rows.reshape(-1, len(Record._fields))
+        data, source = training.data, training.source
+        config["data"] = {
+            "name": shown(data.name),
+            "source": source if source.isprintable() else "",
+            "image_shape": data.image_shape,
+            "fingerprint": data.fingerprint,
+            "binarize": training.binarize,
+        }
+        config["training"] = {
+            "epochs": training.epochs,
+            "threads": training.threads,
+            "batch_size": training.batch_size,
+            "lr": training.adam.lr,
+            "seed": training.seed,
+            "epoch": training.epoch,
+            "step": training.step,
+            "adam_steps": training.adam.steps,
+            "nll_sum": training.nll_sum,
+            "kl_sum": training.kl_sum,
+            "seconds": training.seconds,
+        }
+    arrays |= {name: to_host(view) for name, view in vae.params.items()}
+    claims.finite(arrays, "the model is not saved")
+    sealed.write(path, config, arrays)
+
+
+def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
+    """Read a checkpoint file, or the one in a run directory.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it is damaged, of a newer format, or contradicts itself.
+    """
+    file = Path(path) / FILE if os.path.isdir(path) else Path(path)
+    try:
+        os.stat(file)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{shown(file)} does not exist: train a model first (minivae train)"
+        ) from None
+    except (OSError, ValueError):
+        pass  # the next line says what
+    config, arrays = sealed.read(file)
+    form = config.get("format")
+    if type(form) is int and form > FORMAT:
+        raise CheckpointError(
+            f"{shown(file)} has format {form}, newer than this minivae reads ({FORMAT}): "
+            "upgrade minivae"
+        )
+    try:
+        if type(form) is not int or form != FORMAT:
+            raise ValueError(f"its format is {form!r}")
+        # Keys not known are passed over; arrays not known would be a state that is lost.
+        vae = claims.model(config, arrays, backend)
+        moments = claims.training(config, arrays, vae) if "training" in config else None
+        if arrays:
+            raise ValueError(f"the array {min(arrays)} does not belong to it")
+    except (KeyError, TypeError, ValueError, OverflowError, NotFiniteError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise CheckpointError(f"{shown(file)} is not a minivae checkpoint: {reason}") from None
+    return Checkpoint(vae, config, moments)
+
+
+def load(path: str | os.PathLike[str], backend: Any = "numpy") -> VAE:
+    """Return the model of a checkpoint file or a run directory."""
+    return read(path, backend).vae
+
+
+def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") -> Training:
+    """Return the training that a checkpoint was part of, ready to go on to the bit.
+
+    Raises
+    ------
+    CheckpointError
+        If it holds no training, or was trained on other data.
+    """
+    vae, config, moments = read(path, backend)
+    if moments is None:
+        raise CheckpointError(f"{shown(path)} holds a model alone: it cannot be resumed")
+    known, state = config["data"], config["training"]
+    if known["fingerprint"] != data.fingerprint:
+        raise CheckpointError(
+            f"{shown(path)} was trained on {known['name']} ({known['fingerprint'][:12]}), not on "
+            f"{shown(data.name)} ({data.fingerprint[:12]}): resume with the same data (--data), or "
+            "start another run (--out)"
+        )
+    training = Training(
+        vae,
+        data,
+        batch_size=state["batch_size"],
+        lr=state["lr"],
+        seed=state["seed"],
+        binarize=known["binarize"],
+    )
+    if (
+        training.batch_size != state["batch_size"]
+        or state["step"] > training.steps_per_epoch
+        or state["adam_steps"] != state["epoch"] * training.steps_per_epoch + state["step"]
+    ):
+        raise CheckpointError(f"{shown(path)} counts steps that its data do not have")
+    training.adam.m[...], training.adam.v[...] = map(vae.backend.asarray, moments)
+    training.adam.steps = state["adam_steps"]
+    for name in ("epoch", "step", "nll_sum", "kl_sum", "seconds", "epochs", "threads"):
+        setattr(training, name, state[name])
+    training.source = known["source"]
+    training.history = list(config["history"])
+    return training

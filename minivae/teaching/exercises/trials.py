@@ -1,0 +1,169 @@
+"""How each exercise is tried: the student's functions as a layer with inputs, and what to compare.
+
+What the numbers mean for the student is said by verdict.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minivae.teaching.exercises.adapters import (
+    KL,
+    Activation,
+    Array,
+    B,
+    Likelihood,
+    LinearInput,
+    LinearParams,
+    Sampler,
+    normal,
+)
+from minivae.vae import VAE, Terms
+
+
+@dataclass
+class Trial:
+    """One way to run an answer.
+
+    Attributes
+    ----------
+    layer : object or None
+        For the gradient checker, with `inputs`.
+    inputs : tuple of array
+    values : dict of str to callable
+        Results to compare with the solution's, by a sentence that says what they are.
+    model : VAE or None
+        For the contracts.
+    """
+
+    layer: Any = None
+    inputs: tuple[Array, ...] = ()
+    values: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    model: VAE | None = None
+
+    def gradients(self) -> dict[str, Array]:
+        """Return one backward's gradients by name, for fixed gradients of the outputs."""
+        if self.model is not None:
+            self.model.step(*self.inputs)
+            return {name: grad.copy() for name, grad in self.model.grads.items()}
+        if self.layer is None:
+            return {}
+        outputs = self.layer.forward(*(one.copy() for one in self.inputs))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        rng = np.random.default_rng(99)
+        found = self.layer.backward(*(rng.normal(size=np.shape(one))[()] for one in outputs))
+        found = found if isinstance(found, tuple) else (found,)
+        names = self.layer.forward.__code__.co_varnames[1 : 1 + len(found)]
+        named = dict(zip(names, found, strict=True)) | dict(getattr(self.layer, "grads", {}))
+        return {name: np.array(one) for name, one in named.items() if one is not None}
+
+    def forward(self) -> list[Array]:
+        """Return what the layer gives for its inputs."""
+        outputs = self.layer.forward(*(one.copy() for one in self.inputs))
+        return [np.array(one) for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
+
+
+def _activation(name: str) -> Callable[[ModuleType], Trial]:
+    def trial(module: ModuleType) -> Trial:
+        layer = Activation(getattr(module, name), getattr(module, f"{name}_backward"))
+        return Trial(layer, (normal(1, B, 4),))
+
+    return trial
+
+
+def _bernoulli_nll(module: ModuleType) -> Trial:
+    def value(size: float) -> Any:
+        logits, x = size * np.linspace(-1, 1, 12).reshape(3, 4), np.resize([0.0, 1.0, 0.3], (3, 4))
+        with np.errstate(all="ignore"):
+            return module.bernoulli_nll(logits, x, 1 / 3, np.empty_like(logits))
+
+    return Trial(
+        Likelihood(module),
+        (normal(5, B, 4),),
+        {
+            "the value, for logits up to 3": lambda: value(3.0),
+            "the value, for logits up to 2000": lambda: value(2000.0),
+        },
+    )
+
+
+def _importance_bound(module: ModuleType) -> Trial:
+    def bound(draws: int, shift: float) -> Any:
+        parts = [normal(seed, draws, 3) for seed in (6, 7, 8)]
+        with np.errstate(all="ignore"):
+            return module.importance_bound(parts[0] + shift, parts[1], parts[2])
+
+    return Trial(
+        values={
+            "the bound of one draw, which is the ELBO": lambda: bound(1, 0.0),
+            "the bound of seven draws, for three images": lambda: bound(7, 0.0),
+            "the bound of seven draws with log p(x|z) near -2000": lambda: bound(7, -2000.0),
+        }
+    )
+
+
+def _adam(module: ModuleType) -> Trial:
+    def after(steps: int, size: float = 1.0) -> list[Array]:
+        theta, m, v = normal(11, 6), np.zeros(6), np.zeros(6)
+        for step in range(1, steps + 1):
+            grad = size * normal(12 + step, 6)
+            module.adam(theta, grad, m, v, step, 0.01, 0.8, 0.95, 1e-3)
+        return [m, v, theta, grad]
+
+    return Trial(
+        values={
+            "m after the first step": lambda: after(1)[0],
+            "v after the first step": lambda: after(1)[1],
+            "theta after the first step": lambda: after(1)[2],
+            "theta after ten steps": lambda: after(10)[2],
+            "theta after a step with a small gradient": lambda: after(1, 1e-3)[2],
+            "grad, which is only read": lambda: after(1)[3],
+        }
+    )
+
+
+def _decoder(module: ModuleType) -> Trial:
+    return Trial(module.Decoder(2, 6, 4, np.random.default_rng(20)), (normal(21, B, 2),))
+
+
+def _encoder(module: ModuleType) -> Trial:
+    layer = module.Head(4, 3, np.random.default_rng(22))
+    return Trial(layer, (normal(23, B, 4), normal(24, B, 3)))
+
+
+def _step(module: ModuleType) -> Trial:
+    class StudentVAE(VAE):
+        """A VAE whose step is the student's."""
+
+        def step(self, x: Any, eps: Any) -> Terms:
+            return Terms(*module.step(self, self._pixels(x), self._latents(eps)))
+
+    vae = StudentVAE(6, hidden=(4,), latent=3, beta=2.5, seed=7, dtype="float64")
+    x, eps = np.random.default_rng(25).uniform(size=(B, 6)), normal(26, B, 3)
+    VAE.step(vae, x[::-1], eps[::-1])  # every layer has run, should the student leave one out
+    vae.grad[...] = 0
+    return Trial(vae, (x, eps), {"the loss": lambda: vae.step(x, eps).loss}, model=vae)
+
+
+TRIALS: dict[str, Callable[[ModuleType], Trial]] = {
+    "relu_backward": _activation("relu"),
+    "sigmoid_backward": _activation("sigmoid"),
+    "linear_backward_input": lambda module: Trial(LinearInput(module), (normal(1, B, 3),)),
+    "linear_backward_weight": lambda module: Trial(LinearParams(module), (normal(1, B, 3),)),
+    "tanh_backward": _activation("tanh"),
+    "bernoulli_nll": _bernoulli_nll,
+    "importance_bound": _importance_bound,
+    "gaussian_kl": lambda module: Trial(KL(module), (normal(1, B, 4), normal(2, B, 4))),
+    "reparameterize_backward": lambda module: Trial(
+        Sampler(module), (normal(1, B, 4), normal(2, B, 4), normal(3, B, 4))
+    ),
+    "adam": _adam,
+    "decoder_backward": _decoder,
+    "encoder_backward": _encoder,
+    "step": _step,
+}

@@ -1,0 +1,191 @@
+"""Several processes that share one training step: how they start, meet and end.
+
+What a step computes is for the model and the optimizer; here is only who computes which part.
+
+Why processes and not threads: a step makes a hundred short NumPy calls, and threads must hand
+Python's lock to one another around each of them. Copies of the process (`fork`) have a lock each.
+They work on the same arrays because `shared_empty` takes memory that a fork shares. Where a fork is
+not safe (Windows; a process that runs threads of its own; processors that may reorder writes to
+memory), one process computes all, and only the matrix products use several threads.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from minivae.backend import ORDERED, shared_empty
+from minivae.errors import MinivaeError
+
+SPINS = 2000  # looks at a flag before the processor is offered to others
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def can_fork() -> bool:
+    """Whether copies of this process can share its work: see the head of this module."""
+    return hasattr(os, "fork") and ORDERED and threading.active_count() == 1
+
+
+def blas_threads(threads: int) -> AbstractContextManager[Any]:
+    """Return a context in which matrix products use that many threads; restored afterwards."""
+    return threadpool_limits(threads, user_api="blas")
+
+
+class Crew:
+    """A process, member 0, and copies of it that compute with it until they are done.
+
+    Parameters
+    ----------
+    size : int
+        How many members, the first process included.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.k = size, 0
+        flags = shared_empty((size, 8), np.int64)  # a cache line each: how often it has arrived
+        self._arrived = [memoryview(flags[k]) for k in range(size)]
+        self._stop = memoryview(shared_empty((1,), np.int64))
+        self._children: list[int] = []
+        self._pipes: list[int] = []
+        self._round = 0
+        self._parent = os.getpid()
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Let each copy call `work`, with its number in `self.k`, and end."""
+        for k in range(1, self.size):
+            try:
+                reading, writing = os.pipe()
+                self._pipes.append(writing)
+                child = os.fork()
+            except OSError as error:
+                self.close()
+                raise MinivaeError(
+                    f"{self.size} processes cannot be started ({error.strerror}): use a smaller "
+                    "number with --threads"
+                ) from None
+            if child == 0:
+                self._be_member(k, reading, work)
+            os.close(reading)
+            self._children.append(child)
+
+    def _be_member(self, k: int, reading: int, work: Callable[[], None]) -> None:
+        status = 1
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
+            for pipe in self._pipes:  # or the end of the first process would go unnoticed
+                os.close(pipe)
+            self.k, self._children, self._pipes = k, [], []
+            self._inbox = os.fdopen(reading, "rb")
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+
+    def send(self, message: object) -> None:
+        """As member 0: give every copy a message; the processor is not used while they wait."""
+        data = pickle.dumps(message)
+        for pipe in self._pipes:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(pipe, rest) :]
+
+    def messages(self) -> Iterator[Any]:
+        """As another member: yield what member 0 sends, until it closes or ends."""
+        while True:
+            try:
+                yield pickle.load(self._inbox)
+            except EOFError:
+                return
+
+    def spread(self) -> None:
+        """Move the member that calls this to a core of its own; it may be moved on afterwards.
+
+        A process that was asleep wakes beside the one that woke it, and Linux can leave both on one
+        core for a tenth of a second, which is many steps.
+        """
+        if self.size > 1 and hasattr(os, "sched_setaffinity"):
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {cores[self.k % len(cores)]})
+            os.sched_setaffinity(0, cores)
+
+    def rows(self, n: int) -> slice:
+        """Return this member's share of n rows."""
+        return slice(n * self.k // self.size, n * (self.k + 1) // self.size)
+
+    def meet(self) -> None:
+        """Return when every member has called this equally often."""
+        self._round += 1
+        self._arrived[self.k][0] = self._round
+        for arrived in self._arrived:
+            self._await(arrived, self._round)
+
+    def release(self, stop: bool = False) -> None:
+        """As member 0: let the others pass their next `follow`, and tell them whether to stop."""
+        self._stop[0] = stop
+        self._round += 1
+        self._arrived[0][0] = self._round
+
+    def follow(self) -> bool:
+        """As another member: wait for member 0's `release`; return whether to go on."""
+        self._round += 1
+        self._arrived[self.k][0] = self._round
+        self._await(self._arrived[0], self._round)
+        return not self._stop[0]
+
+    def _await(self, arrived: memoryview, count: int) -> None:
+        spins = 0
+        while arrived[0] < count:
+            spins += 1
+            if spins > SPINS:
+                self._yield(spins)
+
+    def _yield(self, spins: int) -> None:
+        """Offer the processor to others, and notice when the one waited for has ended."""
+        if spins % 256 == 0:
+            if self.k and os.getppid() != self._parent:
+                os._exit(1)
+            for child in self._children:
+                if os.waitpid(child, os.WNOHANG)[0]:
+                    self._children.remove(child)
+                    raise MinivaeError(
+                        "a process that shares the training step has ended; resume the run, "
+                        "with --threads 1 if it happens again"
+                    )
+        if spins < 20 * SPINS:
+            os.sched_yield() if hasattr(os, "sched_yield") else time.sleep(0)
+        else:
+            time.sleep(2e-4)
+
+    def wait(self) -> None:
+        """As member 0: return when all copies have finished their work."""
+        while self._children:
+            child = self._children[-1]
+            status = os.waitpid(child, 0)[1]
+            self._children.pop()
+            if status:
+                raise MinivaeError("a process that shares the work has failed: use --threads 1")
+
+    def close(self) -> None:
+        """As member 0: end the copies that are still there."""
+        while self._pipes:
+            os.close(self._pipes.pop())
+        while self._children:
+            child = self._children.pop()
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)

@@ -1,0 +1,310 @@
+"""The training loop: epochs of steps, an evaluation after each, one record of both.
+
+It knows no files, no terminal and no device: the backend takes the steps, callers save and print.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minivae.backend import shared_empty
+from minivae.data.dataset import Dataset
+from minivae.data.pixels import BINARIZE, Source, gather
+from minivae.errors import ArgumentError, NotFiniteError
+from minivae.noise import RowNoise, generator, normal, permutation
+from minivae.optim import Adam
+from minivae.training.crew import Crew, available_cores, blas_threads, can_fork
+from minivae.training.steps import open_steps
+from minivae.training.watch import CHECK, Watch
+from minivae.vae import BLOCK, VAE, Terms
+
+
+class Record(NamedTuple):
+    """What an epoch gave: losses in nats per image, wall-clock seconds, images per second."""
+
+    epoch: int
+    train_loss: float
+    train_nll: float
+    train_kl: float
+    test_loss: float
+    test_nll: float
+    test_kl: float
+    seconds: float
+    images_per_second: float
+
+
+class Training:
+    """A run: the model, its optimizer, the data, and how far it has come.
+
+    Everything random depends on (seed, purpose, epoch), so position and sums are all that a
+    checkpoint must keep besides the numbers in the model and the optimizer.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Epochs finished, and steps finished in the epoch under way.
+    history : list of Record
+        One record for each epoch finished.
+    epochs, threads : int or None
+        What the last `run` was asked for.
+    source : str
+        Where the data came from, for whoever goes on with the run; empty: unknown.
+
+    Raises
+    ------
+    ArgumentError
+        If a setting is out of range or the images have another size than the model.
+    """
+
+    def __init__(
+        self,
+        vae: VAE,
+        data: Dataset,
+        *,
+        batch_size: int = 128,
+        lr: float = 1e-3,
+        seed: int = 0,
+        binarize: str = "none",
+    ) -> None:
+        if batch_size < 1:
+            raise ArgumentError(f"the batch size must be at least 1, not {batch_size}")
+        if seed < 0:
+            raise ArgumentError(f"the seed must be 0 or larger, not {seed}")
+        if binarize not in BINARIZE:
+            raise ArgumentError(f"binarize {binarize!r} is unknown: {', '.join(BINARIZE)}")
+        if data.train.shape[1] != vae.pixels:
+            raise ArgumentError(
+                f"{data.name} has images of {data.train.shape[1]} pixels, the model {vae.pixels}"
+            )
+        self.vae, self.data = vae, data
+        self.adam = Adam(vae.parameters, vae.backend, lr)
+        self.batch_size = min(batch_size, len(data.train))
+        self.seed, self.binarize = seed, binarize
+        self.epoch = self.step = 0
+        self.nll_sum = self.kl_sum = self.seconds = 0.0  # of the epoch under way
+        self.history: list[Record] = []
+        self.epochs: int | None = None
+        self.threads: int | None = None
+        self.source = ""
+        self._steps: Any = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch has; the last may be smaller."""
+        return -(-len(self.data.train) // self.batch_size)
+
+    def run(
+        self,
+        epochs: int,
+        *,
+        threads: int | None = None,
+        after_step: Callable[[Training], bool | None] | None = None,
+    ) -> Iterator[Record]:
+        """Train until `epochs` epochs are finished in all; yield a record after each.
+
+        Parameters
+        ----------
+        epochs : int
+            The total, those of an earlier part of the run included.
+        threads : int, optional
+            Cores to use; None: those available to this process. Until the run ends, NumPy's own
+            products use one thread, where processes share the work, or else this many.
+        after_step : callable, optional
+            Called with this object after every step; a true value ends the run there.
+
+        Raises
+        ------
+        NotFiniteError
+            If a loss, a gradient or its square is not a finite number: see watch.py. Model and
+            optimizer are then as they were at most 100 steps before the step that is named.
+        """
+        if epochs < 1:
+            raise ArgumentError(f"the number of epochs must be at least 1, not {epochs}")
+        if threads is not None and threads < 1:
+            raise ArgumentError(f"the number of threads must be at least 1, not {threads}")
+        self.epochs, self.threads = epochs, threads
+        source = Source(self.data.train, self.binarize)
+        steps = open_steps(self.vae, self.adam, source, self.batch_size, threads)
+        self._steps, self._watch = steps, Watch(self)
+        try:
+            while self.epoch < epochs:
+                with np.errstate(all="ignore"):  # what is not finite is found by the watch
+                    if not self._finish_epoch(steps, after_step):
+                        return
+                    record = self._record(steps)
+                yield record
+        finally:
+            steps.close()
+            self._steps = None
+
+    def begin(self) -> None:
+        """Bring the steps to where this training stands in its epoch."""
+        self._steps.begin(
+            permutation(self.seed, "order", self.epoch, len(self.data.train)),
+            RowNoise(self.seed, "eps", self.epoch),
+            RowNoise(self.seed, "binarize", self.epoch),
+            self.step,
+            (self.nll_sum, self.kl_sum),
+        )
+
+    def sync(self) -> None:
+        """Check all numbers and read the sums of the epoch under way: do so before saving.
+
+        Raises
+        ------
+        NotFiniteError
+            As `run`.
+        """
+        if self._steps is not None and self.step > 0:
+            self.nll_sum, self.kl_sum = self._steps.totals()
+            self._watch.check(self._steps)
+
+    def _finish_epoch(
+        self, steps: Any, after_step: Callable[[Training], bool | None] | None
+    ) -> bool:
+        start = time.perf_counter() - self.seconds
+        self.begin()
+        self._watch.keep()
+        while self.step < self.steps_per_epoch:
+            loss = steps.step(self.step)
+            self.step += 1
+            self.seconds = time.perf_counter() - start
+            if loss is not None and not math.isfinite(loss):
+                raise self._watch.diagnose(steps)
+            if self.step % CHECK == 0 and not steps.asynchronous:
+                self.sync()
+            if after_step is not None and after_step(self):
+                self.sync()
+                return False
+        self.sync()
+        self.seconds = time.perf_counter() - start  # a device may have been behind
+        return True
+
+    def _record(self, steps: Any) -> Record:
+        n, beta = len(self.data.train), self.vae.beta
+        nll, kl = self.nll_sum / n, self.kl_sum / n
+        test = evaluate(
+            self.vae,
+            self.data.test,
+            binarize=self.binarize,
+            seed=self.seed,
+            threads=self.threads,
+        )
+        record = Record(
+            self.epoch + 1,
+            *(nll + beta * kl, nll, kl),
+            *test,
+            self.seconds,
+            n / self.seconds,
+        )
+        self.history.append(record)
+        self.epoch, self.step = self.epoch + 1, 0
+        self.nll_sum = self.kl_sum = self.seconds = 0.0
+        return record
+
+
+def train(
+    vae: VAE,
+    data: Dataset,
+    epochs: int = 50,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    seed: int = 0,
+    binarize: str = "none",
+    threads: int | None = None,
+) -> Iterator[Record]:
+    """Train a model; yield one `Record` an epoch.
+
+    Parameters
+    ----------
+    vae : VAE
+        Trained in place.
+    data : Dataset
+        From `load_data`.
+    epochs, batch_size, lr, seed
+        As of Adam; a batch larger than the data set is the whole data set.
+    binarize : str
+        "none", "threshold", or "sampled" (pixels drawn anew each epoch).
+    threads : int, optional
+        Threads on the CPU; None: the cores available to this process.
+    """
+    training = Training(vae, data, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
+    return training.run(epochs, threads=threads)
+
+
+def evaluate(
+    vae: VAE, rows: Any, *, binarize: str = "none", seed: int = 0, threads: int | None = None
+) -> Terms:
+    """Return (loss, nll, kl) over all rows, in nats per image, with one draw of z an image.
+
+    Parameters
+    ----------
+    vae : VAE
+        The model.
+    rows : array (N, D)
+        uint8, or floats in [0, 1]: a part of a `Dataset`.
+    binarize : str
+        "none", "threshold" or "sampled".
+    seed : int
+        Of the noise in z (and in "sampled" pixels); the same for every call with this seed.
+    threads : int, optional
+        How many cores to use; None: those available.
+
+    Raises
+    ------
+    ArgumentError
+        If the number of threads is below 1.
+    NotFiniteError
+        If the loss is not a finite number.
+    """
+    threads = available_cores() if threads is None else threads
+    if threads < 1:
+        raise ArgumentError(f"the number of threads must be at least 1, not {threads}")
+    alone = vae.backend.name != "numpy" or threads == 1 or len(rows) < 2 * BLOCK or not can_fork()
+    crew = Crew(1 if alone else threads)
+    log_likelihood, kl = (shared_empty((len(rows),), np.float64) for _ in range(2))
+
+    def share() -> None:
+        model = vae.twin()
+        blocks = range(-(-len(rows) // BLOCK))[crew.rows(-(-len(rows) // BLOCK))]
+        for i in blocks:
+            block = slice(i * BLOCK, min((i + 1) * BLOCK, len(rows)))
+            log_likelihood[block], kl[block] = _evaluate_block(
+                model, rows, binarize, seed, i, block
+            )
+
+    try:
+        with blas_threads(threads if alone else 1), np.errstate(all="ignore"):
+            crew.start(share)
+            share()
+            crew.wait()
+    finally:
+        crew.close()
+    nll_mean, kl_mean = -float(log_likelihood.mean()), float(kl.mean())
+    terms = Terms(nll_mean + vae.beta * kl_mean, nll_mean, kl_mean)
+    if not math.isfinite(terms.loss):
+        raise NotFiniteError(
+            f"the test loss is not finite (nll {terms.nll}, kl {terms.kl}): the model's numbers "
+            "have grown too large; train with a smaller learning rate (--lr)"
+        )
+    return terms
+
+
+def _evaluate_block(
+    vae: VAE, rows: Any, binarize: str, seed: int, i: int, block: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log p(x|z) and KL of each image of block i; its noise depends on seed and i alone."""
+    indices = np.arange(block.start, block.stop)
+    shape = (len(indices), vae.pixels)
+    eps = normal(seed, "evaluate eps", i, (len(indices), vae.latent), vae.dtype)
+    uniform = None
+    if binarize == "sampled":
+        uniform = generator(seed, "evaluate x", i).random(shape, np.float32)
+    x = gather(rows, indices, np.empty(shape, vae.dtype), binarize=binarize, uniform=uniform)
+    terms = vae.forward_rows(vae.backend.asarray(x), vae.backend.asarray(eps))
+    return tuple(map(vae.backend.to_host, terms))

@@ -1,0 +1,177 @@
+"""The training steps of an epoch on NumPy: each takes a batch, the gradients and Adam's update.
+
+The loop around them is training.py's, the mathematics formulas.py's, the processes parallel.py's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minivae.backend import is_shared, shared_empty
+from minivae.data.pixels import Source, gather
+from minivae.noise import RowNoise
+from minivae.training.crew import Crew, available_cores, blas_threads, can_fork
+
+
+def open_steps(
+    vae: Any, adam: Any, source: Source, batch_size: int, threads: int | None = None
+) -> Any:
+    """Return the training steps of an epoch, of the kind that the model's backend needs.
+
+    Parameters are those of `Steps`; `threads` are those of the CPU.
+    """
+    if vae.backend.name == "numpy":
+        return Steps(vae, adam, source, batch_size, threads)
+    from minivae.training.device_steps import DeviceSteps
+
+    return DeviceSteps(vae, adam, source, batch_size)
+
+
+class Steps:
+    """Steps of one epoch after another, shared by several processes where that is possible.
+
+    In a step each process passes its rows of the batch forward and back; then each computes the
+    gradients of its part of the parameters, from all rows, and updates it: no gradient is summed.
+
+    Parameters
+    ----------
+    vae, adam
+        The model and its optimizer.
+    source : Source
+        The images to train on.
+    batch_size : int
+        Images per step; the last batch of an epoch may be smaller.
+    threads : int, optional
+        How many cores to use; None: those available. Small batches gain too, since Adam is shared
+        out with the rest: bench/README.md.
+    """
+
+    asynchronous = False  # a step is done when it returns
+
+    def __init__(
+        self, vae: Any, adam: Any, source: Source, batch_size: int, threads: int | None = None
+    ) -> None:
+        self.vae, self.adam, self.source = vae, adam, source
+        self.batch_size = batch_size
+        self.threads = threads = available_cores() if threads is None else threads
+        shared = threads > 1 and is_shared(vae.theta) and is_shared(adam.m) and can_fork()
+        self.members = threads if shared else 1
+        empty = vae.backend.empty
+        self._x = empty((batch_size, vae.pixels), vae.dtype)
+        self._terms = empty((self.members, 2), np.float64)
+        self._raw = np.empty((batch_size, vae.pixels), source.rows.dtype)
+        self._eps = np.zeros((batch_size, vae.latent), vae.dtype)
+        self._uniform = np.empty((batch_size, vae.pixels), np.float32) if source.sampled else None
+        self._room = shared_empty((len(source.rows) if shared else 0,), np.int64)
+        self._parts = vae.parts(self.members)
+        self._crew: Crew = Crew(self.members)
+        self._started = self._under_way = False
+        self._limit: Any = None
+
+    def begin(
+        self,
+        order: np.ndarray,
+        eps: RowNoise,
+        uniform: RowNoise,
+        first: int = 0,
+        totals: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        """Start an epoch over the images in that order, at batch `first` with those sums so far."""
+        self._end_epoch(abandon=True)
+        self.nll_sum, self.kl_sum = totals
+        self._set(self._shared(order), eps, uniform)
+        if first >= self._count:  # resumed after the last step of an epoch
+            return
+        if self._limit is None:  # until `close`: BLAS's threads stay awake a while once called
+            self._limit = blas_threads(1 if self.members > 1 else self.threads)
+        if self.members > 1 and not self._started:
+            self.vae.backward_rows(self._x, self._eps)  # makes the buffers that will be shared
+            self.vae.fix_buffers(True)
+            self._crew.start(self._follow)
+            self._started = True
+        settings = self.adam.steps, self.adam.lr, self.vae.beta
+        self._crew.send((len(order), eps, uniform, first, settings))
+        self._crew.spread()
+        self._under_way = True
+
+    def step(self, i: int) -> float:
+        """Take step i of the epoch; return the batch's loss in nats per image."""
+        self._crew.release()
+        n = self._share(i)
+        nll, kl = self._terms.sum(axis=0).tolist()
+        self.nll_sum += nll * n
+        self.kl_sum += kl * n
+        if i + 1 == self._count:
+            self._end_epoch()
+        return nll + self.vae.beta * kl
+
+    def totals(self) -> tuple[float, float]:
+        """Return the sums of nll and kl over the images of this epoch so far, in nats."""
+        return self.nll_sum, self.kl_sum
+
+    def close(self) -> None:
+        """End the other processes, and give the products their own threads back."""
+        self._end_epoch()
+        self._crew.close()
+        self._crew = Crew(self.members)
+        self._started = False
+        self.vae.fix_buffers(False)
+        if self._limit is not None:
+            self._limit.restore_original_limits()
+            self._limit = None
+
+    def _shared(self, order: np.ndarray) -> np.ndarray:
+        """Return the order where the other processes see it, without a copy for each of them."""
+        if self.members == 1:
+            return order
+        if len(order) > len(self._room):
+            self.close()  # processes that start from now on have the larger room
+            self._room = shared_empty((len(order),), np.int64)
+        room = self._room[: len(order)]
+        room[...] = order
+        return room
+
+    def _set(self, order: np.ndarray, eps: RowNoise, uniform: RowNoise) -> None:
+        self._order, self._eps_noise, self._uniform_noise = order, eps, uniform
+        self._count = -(-len(order) // self.batch_size)
+
+    def _end_epoch(self, abandon: bool = False) -> None:
+        if self._under_way and abandon:
+            self._crew.release(stop=True)
+            self._crew.meet()  # all have seen it
+        self._under_way = False
+
+    def _follow(self) -> None:
+        """As another process: compute shares of the epochs that the first one begins."""
+        for count, *noise, first, settings in self._crew.messages():
+            self._crew.spread()
+            self._set(self._room[:count], *noise)
+            self.adam.steps, self.adam.lr, self.vae.beta = settings
+            for i in range(first, self._count):
+                if not self._crew.follow():
+                    self._crew.meet()
+                    break
+                self._share(i)
+
+    def _share(self, i: int) -> int:
+        """Compute this process's share of step i; return how many images the batch has."""
+        start = i * self.batch_size
+        indices = self._order[start : start + self.batch_size]
+        n = len(indices)
+        rows, x, eps = self._crew.rows(n), self._x[:n], self._eps[:n]
+        self._eps_noise.normal(start + rows.start, eps[rows])
+        uniform = None if self._uniform is None else self._uniform[rows]
+        if uniform is not None:
+            self._uniform_noise.uniform(start + rows.start, uniform)
+        binarize, raw = self.source.binarize, self._raw[rows]
+        gather(self.source.rows, indices[rows], x[rows], raw, binarize=binarize, uniform=uniform)
+        self._terms[self._crew.k] = self.vae.backward_rows(x, eps, rows)
+        self._crew.meet()
+        self.adam.advance()
+        part = self._parts[self._crew.k]
+        self.vae.backward_params(part)
+        self.adam.update(part)
+        self._crew.meet()
+        return n
