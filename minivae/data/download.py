@@ -1,22 +1,27 @@
-"""Fashion-MNIST from its public homes into a cache: resumed, retried, verified, never half there.
+"""Fashion-MNIST from its public homes into a cache: over https alone, verified, never half there.
 
-What the files hold is left to the IDX module, a single transfer to `transfer.py`. A file counts
-when the SHA-256 of its decompressed content is the published one, wherever it came from.
+What the files hold is left to the IDX module. A file counts when the SHA-256 of its decompressed
+content is the published one, wherever it came from.
 """
 
-import contextlib
+from __future__ import annotations
+
 import hashlib
+import http.client
+import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+import urllib.request as web
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from minivae.data.idx import gunzip
-from minivae.data.transfer import MAX_BYTES, TransferError, fetch, length, unwritable
-from minivae.errors import DataError, shown
+from minivae.errors import DataError, WriteError, shown
 from minivae.storage.arrays import CHUNK, open_regular
+from minivae.storage.files import replacing
 
 HOME = "https://github.com/zalandoresearch/fashion-mnist"
 MIRRORS = (
@@ -30,34 +35,44 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-IDLE_ATTEMPTS = 3  # in a row without one byte gained, at one mirror
-MAX_ATTEMPTS = 20  # in all, at one mirror
-PAUSE_SECONDS = 1.0  # before the second attempt; doubled for each further one
+MAX_BYTES = 64 << 20  # of one file, compressed or not; the largest has 47 MB unpacked
+SILENT_SECONDS = 20  # without a byte, and a server is given up
+MAX_SECONDS = 900  # for one file: 30 KB a second
+# Who may answer: nobody who speaks plain http or opens files, redirections included.
+HANDLERS = (
+    web.ProxyHandler, web.HTTPSHandler, web.HTTPRedirectHandler, web.HTTPErrorProcessor,
+    web.HTTPDefaultErrorHandler, web.UnknownHandler,
+)  # fmt: skip
 
 
 def cache_folder() -> Path:
-    """Give the folder for downloads: MINIVAE_CACHE, else the platform's place for caches."""
+    """Return the folder for downloads: MINIVAE_CACHE, else the platform's place for caches."""
     if own := os.environ.get("MINIVAE_CACHE"):
-        return Path(own).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+        folder = Path(own)
+    elif sys.platform == "win32":
+        folder = Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local", "minivae")
     elif sys.platform == "darwin":
-        base = "~/Library/Caches"
+        folder = Path("~/Library/Caches/minivae")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(base)) / "minivae"
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "minivae")
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise DataError(
+            f"{shown(folder)} is in no home directory that is known: set MINIVAE_CACHE to a folder"
+        ) from None
 
 
 def fashion_mnist(say: Callable[[str], None]) -> Path:
-    """Make sure that Fashion-MNIST lies in the cache; gives its folder.
+    """Make sure that Fashion-MNIST lies in the cache; return its folder.
 
     Files put there by hand, plain or gzipped, are as good as downloaded ones. Every file is
     verified each time; a damaged one is downloaded anew.
 
     Parameters
     ----------
-    say
-        Called with each message. The progress bar goes to standard error, on a terminal only.
+    say : callable
+        Called with each message.
 
     Raises
     ------
@@ -66,114 +81,88 @@ def fashion_mnist(say: Callable[[str], None]) -> Path:
     """
     folder = cache_folder() / "fashion-mnist"
     missing = [name for name in SHA256 if not _have(folder, name, say)]
-    if not missing:
-        return folder
-    with _locked(folder):
+    if missing:
         say(f"downloading fashion-mnist ({len(missing)} of 4 files) into {shown(folder)}")
-        mirrors = list(MIRRORS)
-        for name in missing:
-            try:
-                _download(name, folder, mirrors)
-            except TransferError as error:
-                raise DataError(
-                    f"fashion-mnist could not be downloaded ({error}): put "
-                    f"{', '.join(f'{n}.gz' for n in missing[missing.index(name) :])} from {HOME} "
-                    f"into {shown(folder)} by hand"
-                ) from None
+    for i, name in enumerate(missing):
+        content, reasons = _from_mirrors(name)
+        if content is None:
+            raise DataError(
+                f"fashion-mnist could not be downloaded ({'; '.join(reasons)}): put "
+                f"{', '.join(f'{n}.gz' for n in missing[i:])} from {HOME} into {shown(folder)} "
+                "by hand"
+            )
+        try:
+            with replacing(folder / f"{name}.gz") as file:
+                file.write(content)
+            (folder / name).unlink(missing_ok=True)  # a damaged plain file would be read first
+        except (WriteError, OSError) as error:
+            raise DataError(f"{error}: set MINIVAE_CACHE to a folder that can") from None
     return folder
 
 
 def _have(folder: Path, name: str, say: Callable[[str], None]) -> bool:
     for path in (folder / name, folder / f"{name}.gz"):  # the order in which they would be read
         if path.exists():
-            if _sha256(path) == SHA256[name]:
-                return True
-            say(f"{shown(path)} is damaged or another file; it will be replaced")
-            return False
+            try:
+                with open_regular(path)[0] as file:
+                    right = _sha256(file) == SHA256[name]
+            except DataError:
+                right = False
+            if not right:
+                say(f"{shown(path)} is damaged or another file; it will be replaced")
+            return right
     return False
 
 
-def _sha256(path: Path) -> str | None:
+def _sha256(file: BinaryIO) -> str | None:
     """Hash a file's decompressed content; None when it does not decompress or is far too long."""
     sha, size = hashlib.sha256(), 0
+    zipped = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
     try:
-        file, _ = open_regular(path)
-        with file:
-            zipped = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            for piece in gunzip(file, "") if zipped else iter(lambda: file.read(CHUNK), b""):
-                sha.update(piece)
-                size += len(piece)
-                if size > MAX_BYTES:
-                    return None
+        for piece in gunzip(file, "") if zipped else iter(lambda: file.read(CHUNK), b""):
+            sha.update(piece)
+            size += len(piece)
+            if size > MAX_BYTES:
+                return None
     except (DataError, OSError):
         return None
     return sha.hexdigest()
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Make the folder and keep other processes from downloading into it (where files can lock)."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "ab")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise DataError(
-            f"the cache {shown(folder)} cannot be written ({error.strerror}): set MINIVAE_CACHE "
-            f"to a folder that can"
-        ) from None
-    with lock:
+def _from_mirrors(name: str) -> tuple[bytes | None, list[str]]:
+    """Return a file as the first mirror has it that has the right one, and what ailed the others.
+
+    A server may break off, stall, or send anything: then the next one is asked.
+    """
+    opener, reasons = web.OpenerDirector(), []
+    for handler in HANDLERS:
+        opener.add_handler(handler())
+    for mirror in MIRRORS:
+        request = web.Request(f"{mirror}{name}.gz", headers={"User-Agent": "minivae"})
         try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass  # Windows: two downloads at once end in a failed check, not in a wrong file
-        except OSError:
-            raise DataError(
-                f"another process is downloading into {shown(folder)}: wait until it has finished"
-            ) from None
-        yield
-
-
-def _download(name: str, folder: Path, mirrors: list[str]) -> None:
-    """Bring one file into the folder from the first mirror that has it, which moves to the head."""
-    part, reasons = folder / f"{name}.gz.part", []
-    for mirror in list(mirrors):
-        try:
-            _from_mirror(f"{mirror}{name}.gz", part, SHA256[name])
-        except TransferError as error:
-            reasons.append(f"{urlsplit(mirror).hostname}: {error}")
-            continue
-        try:
-            os.replace(part, folder / f"{name}.gz")
-            (folder / name).unlink(missing_ok=True)  # a damaged plain file would be read first
-        except OSError as error:
-            raise unwritable(part, error) from None
-        mirrors.remove(mirror)
-        mirrors.insert(0, mirror)
-        return
-    raise TransferError("; ".join(reasons), again=False)
+            content = _fetch(opener, request)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
+            reason = reason if reason.isprintable() else ascii(reason)
+            reasons.append(f"{urlsplit(mirror).hostname}: {reason[:99] or type(error).__name__}")
+        else:
+            if _sha256(io.BytesIO(content)) == SHA256[name]:
+                return content, reasons
+            reasons.append(f"{urlsplit(mirror).hostname}: what it sent is not the published file")
+    return None, reasons
 
 
-def _from_mirror(url: str, part: Path, sha256: str) -> None:
-    """Fetch one address into `part`, going on where an earlier attempt ended, and verify it."""
-    idle = 0
-    for _ in range(MAX_ATTEMPTS):
-        before = length(part)
-        try:
-            fetch(url, part)
-        except TransferError as error:
-            idle = 0 if length(part) > before else idle + 1
-            if not error.again or idle == IDLE_ATTEMPTS:
-                raise
-            time.sleep(PAUSE_SECONDS * 2**idle)
-            continue
-        if _sha256(part) == sha256:
-            return
-        part.unlink(missing_ok=True)
-        if not before:
-            break  # all of it came from here; otherwise the earlier piece may be to blame
-    else:
-        raise TransferError("the connection broke again and again", again=False)
-    raise TransferError("what it sent is not the published file", again=False)
+def _fetch(opener: web.OpenerDirector, request: web.Request) -> bytes:
+    """Return what lies at an address, within the limits on bytes and seconds."""
+    content, end = bytearray(), time.monotonic() + MAX_SECONDS
+    with opener.open(request, timeout=SILENT_SECONDS) as response:
+        while piece := response.read1(CHUNK):
+            content += piece
+            if len(content) > MAX_BYTES:
+                raise ValueError(f"it sends more than {MAX_BYTES} bytes")
+            if time.monotonic() > end:
+                raise TimeoutError(f"not done in {MAX_SECONDS} seconds")
+        if response.length:
+            raise ConnectionError(f"it broke off {response.length} bytes before the end")
+    return bytes(content)
