@@ -9,29 +9,26 @@ images pass) and never more than `expansion_limit`: 256 MiB, or 100 times the fi
 
 import io
 import os
-import re
 import stat
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable
 from typing import BinaryIO
 
 import numpy as np
+from numpy.lib import format as npy
 
 from minivae.errors import DataError, shown
 
 DEFLATE_RATIO = 1032  # deflate's own bound: 258 bytes for 2 bits
 FREE_EXPANSION = 256 << 20
 MAX_RATIO = 100
-MAX_HEADER = 10_000
+MAX_HEADER = 1000  # of a plain array's, NumPy's own has 128 bytes
 MAX_MEMBERS = 4096
 CHUNK = 1 << 20
 
-# Nothing here can match a run of spaces in two ways, so a failed match takes linear time.
-_ITEM = r"""\s*(?:'descr'\s*:\s*'[^'\\]{1,20}'|'fortran_order'\s*:\s*(?:True|False)
-             |'shape'\s*:\s*\((?:\s*\d{1,19}L?\s*,)*(?:\s*\d{1,19}L?)?\s*\))\s*"""
-_HEADER = re.compile(rf"\{{{_ITEM},{_ITEM},{_ITEM}(?:,\s*)?\}}\s*", re.VERBOSE)
 _ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError,
     NotImplementedError, RuntimeError, OverflowError, LookupError,
@@ -72,27 +69,30 @@ def _header(file: BinaryIO, where: str) -> tuple[tuple[int, ...], np.dtype, bool
     if start[6] not in (1, 2, 3) or start[7] != 0:
         raise DataError(f"{where} has .npy format version {start[6]}.{start[7]}; known are 1 to 3")
     width = 2 if start[6] == 1 else 4
-    length = int.from_bytes(file.read(width), "little")
+    count = file.read(width)
+    length = int.from_bytes(count, "little")
     if length > MAX_HEADER:
         raise DataError(f"{where} has a .npy header of {length} bytes; the most is {MAX_HEADER}")
-    text = file.read(length).decode("latin1")
-    if len(text) < length or not _HEADER.fullmatch(text):
-        raise DataError(f"{where} is damaged, or not a plain array of numbers (its .npy header)")
-    fields = dict(re.findall(r"'(descr|fortran_order|shape)'\s*:\s*('[^']*'|True|False|\([^)]*\))",
-                             text))  # fmt: skip
-    if len(fields) != 3:
-        raise DataError(f"{where} is damaged: its .npy header names a field twice")
-    descr = fields["descr"].strip("'")
-    if not re.fullmatch(r"[<>|=]?(?:b1|[iu][1248]|f[248])", descr):
+    text = io.BytesIO(count + file.read(length))
+    parse = npy.read_array_header_1_0 if width == 2 else npy.read_array_header_2_0
+    try:
+        with warnings.catch_warnings():  # Python's own, of odd escapes and the like
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = parse(text)
+    except Exception:  # NumPy has it parsed as Python, which has many words for nonsense
         raise DataError(
-            f"{where} holds elements of type {descr!r}; only plain numbers are read "
+            f"{where} is damaged, or not a plain array of numbers (its .npy header)"
+        ) from None
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise DataError(
+            f"{where} holds elements of type {dtype.str!r}; only plain numbers are read "
             f"(save it as uint8 or float32)"
         )
-    shape = tuple(int(n) for n in re.findall(r"\d+", fields["shape"]))
     if len(shape) > 32:
         raise DataError(f"{where} has {len(shape)} dimensions; the most is 32")
-    dtype = np.dtype(descr)
-    return shape, dtype, fields["fortran_order"] == "True", 8 + width + length
+    if not all(type(n) is int and 0 <= n < 1 << 64 for n in shape):
+        raise DataError(f"{where} is damaged: no array has the shape {shape!a:.60}")
+    return shape, dtype, fortran, 8 + width + length
 
 
 def _size(shape: tuple[int, ...], dtype: np.dtype) -> int:
