@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-MODULES = ("convolution",)
+MODULES = ("convolution", "norms")
 
 # The general cause that one would want said. A case may name two, joined by " or ".
 # term: missing or added; sum: over the wrong axis; mask: also corners.
@@ -28,7 +28,8 @@ class Case(NamedTuple):
     ``make()`` gives a fresh layer with ``forward(*inputs)`` and ``backward(dy)``, or ``(dy1, dy2)``
     of several outputs as two arguments, or nothing of a loss; or a pair of functions
     ``forward(*inputs)``, ``backward(dy, *inputs)``. ``undetectable`` says why no check that only
-    calls the layer at sensible inputs could see the mistake.
+    calls the layer at sensible inputs could see the mistake. ``constants`` are the places of float
+    inputs that are data, such as targets or noise: backward says None of them.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Case(NamedTuple):
     mistake: str = ""
     cause: str = ""
     undetectable: str = ""
+    constants: tuple[int, ...] = ()
 
 
 class Layer:
@@ -60,17 +62,19 @@ def family(
     inputs: Callable[[np.random.Generator], tuple],
     faults: dict[str, tuple[str, ...]],
     also: dict[str, Callable[[np.random.Generator], tuple]] | None = None,
+    constants: tuple[int, ...] = (),
 ) -> list[Case]:
     """Return the right layer (also at other inputs), and it with each fault.
 
     ``faults`` has, by the fault's name, the mistake, its cause, and why it cannot be seen if so.
     """
-    right = [Case(name, make, inputs, True)]
-    right += [Case(f"{name}, {what}", make, other, True) for what, other in (also or {}).items()]
-    return right + [
+    cases = [Case(name, make, inputs, True)]
+    cases += [Case(f"{name}, {what}", make, other, True) for what, other in (also or {}).items()]
+    cases += [
         Case(f"{name}: {fault}", lambda fault=fault: make(fault), inputs, False, *said)
         for fault, said in faults.items()
     ]
+    return [case._replace(constants=constants) for case in cases]
 
 
 def normal(*shapes: tuple[int, ...], scale: float = 1.0, shift: float = 0.0, dtype: str = "f8"):

@@ -50,22 +50,26 @@ def run(layer, inputs, dys=None):
     return ys, grads
 
 
-def compare(layer, inputs, rng, fresh=None):
+def compare(layer, inputs, rng, constants):
     """Return what is wrong of one forward and backward at these inputs."""
     source, said = copy.deepcopy(layer), []
-    dys = [np.asarray(rng.standard_normal(np.shape(y))) for y in run(copy.deepcopy(layer), inputs)]
+    given = [np.array(x) for x in inputs]
+    dys = [
+        np.asarray(rng.standard_normal(np.shape(y)), np.asarray(y).dtype)
+        for y in run(copy.deepcopy(layer), [x.copy() for x in given])
+    ]
     if not isinstance(layer, tuple) and not inspect.signature(layer.backward).parameters:
         dys = [np.ones_like(d) for d in dys]
-    given, weights = [np.array(x) for x in inputs], [d.copy() for d in dys]
+    weights = [d.copy() for d in dys]
     ys, grads = run(layer, inputs, dys)
-    before = [np.array(y) for y in run(copy.deepcopy(source), given)]
+    before = [np.array(y) for y in run(copy.deepcopy(source), [x.copy() for x in given])]
     if any(not np.array_equal(a, b) for a, b in zip(inputs, given, strict=True)):
         said.append("changes its input")
     if any(not np.array_equal(a, b) for a, b in zip(dys, weights, strict=True)):
         said.append("changes dy")
     if any(not np.allclose(a, b, equal_nan=True) for a, b in zip(ys, before, strict=True)):
         said.append("backward or a second forward changes the output")
-    coarse = any(np.asarray(y).dtype == np.float32 for y in ys)
+    coarse = any(np.asarray(y).dtype == np.float32 for y in [*ys, *given])
 
     def loss(name, index, h):
         twin, xs = copy.deepcopy(source), [x.copy() for x in given]
@@ -90,7 +94,7 @@ def compare(layer, inputs, rng, fresh=None):
         if g is None:
             entries = [tuple(rng.integers(n) for n in x.shape) for _ in range(5)]
             moved = any(loss(name, i, 1e-3) != loss(name, i, -1e-3) for i in entries)
-            said += ["no gradient"] if moved and name not in getattr(layer, "constant", ()) else []
+            said += [f"{name}: no gradient"] if moved and name not in constants else []
             continue
         g = np.asarray(g)
         if g.shape != x.shape or g.dtype != x.dtype:
@@ -104,7 +108,7 @@ def compare(layer, inputs, rng, fresh=None):
             entries = [entries[i] for i in rng.permutation(len(entries))[:60]]
         pairs = []
         for entry in [*entries, ...]:  # ...: all entries together, which shows ties
-            e = (slice(None),) * x.ndim if entry is ... else entry
+            e = (slice(None),) * x.ndim if entry is Ellipsis else entry
             f = {k: loss(name, e, k * h) for k in (-2, -1, 0, 1, 2)}
             central = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * h)
             sides = (f[0] - f[-1]) / h, (f[1] - f[0]) / h
@@ -132,10 +136,11 @@ def jittered(layer, rng):
 def findings(case, seed):
     """Return what is wrong of the layer when first used, used again, and with other parameters."""
     rng, layer, said = np.random.default_rng(seed), case.make(), []
+    constants = {f"x{i}" for i in case.constants}
     for use in "first", "again", "third", "moved":
         if use == "moved":
             jittered(layer, rng)
-        said += [f"{use}: {s}" for s in compare(layer, case.inputs(rng), rng)]
+        said += [f"{use}: {s}" for s in compare(layer, case.inputs(rng), rng, constants)]
     return said
 
 
