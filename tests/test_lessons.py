@@ -1,7 +1,7 @@
 """Every lesson's script runs, and its page quotes what the script prints.
 
-A block of a page marked ```text holds lines of the output, one marked ```text long lines of
-the output with --long (run under the marker `slow`).
+A block of a page marked ```text or ```text CODE holds lines of the output (CODE is what a notebook
+runs there), one marked ```text long lines of the output with --long (under the marker `slow`).
 """
 
 import re
@@ -39,7 +39,10 @@ def output_of(page, capsys):
 
 def blocks(page, mark):
     found = re.findall(r"^```(.*)\n((?:.*\n)*?)```$", page.read_text(), flags=re.MULTILINE)
-    return [text.splitlines() for info, text in found if info == mark]
+    kind = {
+        info: "text long" if info == "text long" else info.split()[0] for info, _ in found if info
+    }
+    return [text.splitlines() for info, text in found if kind.get(info) == mark]
 
 
 def words(line):

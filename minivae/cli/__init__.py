@@ -12,6 +12,7 @@ from minivae.cli.common import Commands
 from minivae.cli.exercise import exercise
 from minivae.cli.explain import explore, manifold, trace, traverse
 from minivae.cli.gradcheck import gradcheck
+from minivae.cli.learn import learn
 from minivae.cli.train import train
 from minivae.cli.use import encode, evaluate, info, interpolate, reconstruct, sample
 
@@ -39,6 +40,7 @@ for command in (
     explore,
     traverse,
     manifold,
+    learn,
     exercise,
     gradcheck,
     info,
