@@ -5,7 +5,13 @@ The texts are in the modules of this folder; they were written without a look at
 
 from __future__ import annotations
 
-from bench.answers import activations, linear
+from bench.answers import activations, adam, latent, likelihood, linear
 from bench.answers.answer import Answer
 
-ANSWERS: tuple[Answer, ...] = (*activations.ANSWERS, *linear.ANSWERS)
+ANSWERS: tuple[Answer, ...] = (
+    *activations.ANSWERS,
+    *linear.ANSWERS,
+    *likelihood.ANSWERS,
+    *latent.ANSWERS,
+    *adam.ANSWERS,
+)

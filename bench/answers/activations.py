@@ -22,8 +22,8 @@ from bench.answers.answer import (
 )
 
 RELU = (
-    Answer(1, "forgot dy", "dx[...] = y > 0", "dy is missing", FORGOT_DY, ("threshold",)),
-    Answer(1, "forgot dy", "dx[...] = np.where(y > 0, 1, 0)", "dy is missing", FORGOT_DY, ()),
+    Answer(1, "forgot dy", "dx[...] = y > 0", "dy is missing", FORGOT_DY),
+    Answer(1, "forgot dy", "dx[...] = np.where(y > 0, 1, 0)", "dy is missing", FORGOT_DY),
     Answer(
         1,
         "forgot",
@@ -393,7 +393,6 @@ TANH = (
         "dx[...] = dy * y * (1 - y)",
         "the slope of Sigmoid",
         ("sigmoid",),
-        ("missing",),
     ),
     Answer(
         5,

@@ -26,7 +26,7 @@ NOT_WRITTEN = (
 )
 ADDED = ("+=", "adds", "added", "overwrite")
 LIBRARY = ("minivae's own", "library", "own function", "yourself")
-HANGS = ("time", "seconds", "does not end", "never ends", "loop")
+HANGS = ("time limit", "timed out", "too long", "seconds", "does not end", "never ends", "loop")
 CHANGED = ("changes", "changed", "modif", "mutat", "input")
 SIGN = ("sign", "minus", "negative")
 SYNTAX = ("syntax", "no python", "not python", "closed", "bracket", "parenthes")

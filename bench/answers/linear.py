@@ -110,7 +110,6 @@ INPUT = (
         "dx[...] = dy @ weight / len(weight)",
         "a mean over the outputs instead of a sum",
         ("mean", "divided", "outputs", "sum"),
-        ("batch",),
     ),
     Answer(3, "sign", "dx[...] = -dy @ weight", "the sign", SIGN),
     Answer(
@@ -190,7 +189,7 @@ INPUT = (
         "integers",
         "dx[...] = (dy @ weight).astype(int)",
         "rounded to integers",
-        ("integer", "rounded", "int", "whole numbers"),
+        ("integer", "rounded", "whole number", "astype"),
     ),
     Answer(
         3,
@@ -265,7 +264,6 @@ WEIGHT = (
         {2: "dbias[...] = dy.mean(axis=0)"},
         "a mean over the batch instead of a sum",
         ("mean", "batch", "1/b", "divided"),
-        ("dweight",),
     ),
     Answer(
         4,
@@ -332,7 +330,7 @@ WEIGHT = (
         "dy is missing: the slope summed over the batch",
         FORGOT_DY,
     ),
-    Answer(4, "sign", "dweight[...] = -dy.T @ x", "the sign of dweight", SIGN, ("dbias",)),
+    Answer(4, "sign", "dweight[...] = -dy.T @ x", "the sign of dweight", SIGN),
     Answer(
         4,
         "wrong array",
