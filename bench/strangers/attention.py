@@ -239,7 +239,7 @@ class Rotary(Layer):
 
 
 class Embedding(Layer):
-    """Rows of a table by whole numbers, some of which come twice; 0 is padding if it is asked for."""
+    """Rows of a table by whole numbers, some of which come twice; 0 may be padding."""
 
     padding = False
 
