@@ -22,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from browser import Browser, find
 
 from minivae import load, load_data
-from minivae.data import to_pixels
 from minivae.looking.explore import explore_page
 
 # Wall-clock time from moving the point to the end of the redraw, then to the next painted frame.
@@ -51,8 +50,7 @@ def main() -> None:
         sys.exit("no Chromium or Chrome here")
     vae, data = load(arguments.run), load_data(arguments.data)
     page = explore_page(vae, data, Path(arguments.run).resolve().stem).encode()
-    rows = data.test[: arguments.images]
-    x = to_pixels(rows, np.empty(rows.shape, np.float32))
+    x = data.pixels(rows=slice(arguments.images))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "page.html")
         path.write_bytes(page)

@@ -6,6 +6,7 @@ never know which library answers. The CUDA code itself is in cuda/.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import platform
@@ -24,11 +25,20 @@ ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i686")
 
 
 def shared_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Return a C-contiguous array, zeros at first, in memory that forked processes share."""
-    if not (hasattr(os, "fork") and ORDERED):
-        return np.empty(shape, dtype)
-    count = int(np.prod(shape))
-    memory = mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize))
+    """Return a C-contiguous array, zeros at first, in memory that forked processes share.
+
+    Raises
+    ------
+    MemoryError
+        If there is not so much.
+    """
+    count = math.prod(shape)
+    try:
+        if not (hasattr(os, "fork") and ORDERED):
+            return np.empty(shape, dtype)
+        memory = mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize))
+    except (OSError, OverflowError, ValueError):
+        raise MemoryError("an array of this size cannot be had") from None
     return np.frombuffer(memory, dtype, count).reshape(shape)
 
 

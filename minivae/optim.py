@@ -41,7 +41,7 @@ class Adam:
         beta2: float = 0.999,
         eps: float = 1e-8,
     ) -> None:
-        if not lr > 0:
+        if not 0 < lr < float("inf"):
             raise ArgumentError(f"the learning rate must be above 0, not {lr}")
         self.theta, self.grad = params.theta, params.grad
         self.backend, self.formulas = backend, backend.formulas

@@ -373,6 +373,19 @@ def test_binarize_arguments():
         to_pixels(grey, out, binarize="always")
 
 
+@pytest.mark.parametrize("kind", ["bytes", "floats", "subset"])
+def test_rows_of_a_part_as_pixels(kind):
+    grey = np.arange(12, dtype=np.uint8).reshape(6, 2) * 20
+    part = {"bytes": grey, "floats": grey / np.float32(255),
+            "subset": RowSubset(np.repeat(grey, 2, axis=0), np.arange(0, 12, 2))}[kind]  # fmt: skip
+    data = data_module.Dataset("tiny", part, part[:1], None, None, (1, 2))
+    assert np.array_equal(data.pixels("train"), grey / np.float32(255))
+    assert np.array_equal(data.pixels(), grey[:1] / np.float32(255))
+    for rows in (slice(2), slice(4, 99), [5, 0], np.arange(6) % 2 == 0):
+        x = data.pixels("train", rows, dtype="float64", binarize="threshold")
+        assert np.array_equal(x, grey[rows] > 127) and x.dtype == np.float64
+
+
 # Fingerprints
 
 

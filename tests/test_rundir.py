@@ -254,3 +254,23 @@ def test_numbers_that_go_wrong_keep_the_checkpoint(tmp_path, monkeypatch):
     assert (run / "checkpoint.npz").read_bytes() == before
     assert CliRunner().invoke(main, [*again, "1e-4"]).exit_code == 0  # the remedy
     assert np.isfinite(checkpoint.read(run).config["history"][-1]).all()
+
+
+@pytest.mark.parametrize("option", [
+    "--lr nan", "--lr inf", "--beta inf", "--beta nan", "--beta -1", "--hidden 100000000,100000000",
+    "--latent 1" + "0" * 30, "--hidden 1" + "0" * 400, "--threads 1000000000", "--resume",
+    "--device 1", "--image-size 3x3",
+])  # fmt: skip
+def test_an_option_that_cannot_be_leaves_no_directory(tmp_path, option):
+    out, file = tmp_path / "run", runs.npz(tmp_path)
+    arguments = ["train", "--data", str(file), "--out", str(out), *option.split()]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code in (1, 2) and result.output.splitlines()[-1].startswith("Error: ")
+    assert not out.exists()
+
+
+def test_resuming_what_is_not_there_leaves_no_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["train", "--data", str(runs.npz(tmp_path)), "--resume"])
+    assert result.exit_code == 1 and "runs/tiny does not exist: train a model" in result.output
+    assert not (tmp_path / "runs").exists()

@@ -6,6 +6,7 @@ No command is defined here.
 from __future__ import annotations
 
 import json
+import math
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +55,17 @@ class Widths(click.ParamType):
         if min(widths) < 1:
             self.fail(f"{value!r}: give whole numbers of at least 1, such as 256,128", param, ctx)
         return widths
+
+
+class Finite(click.FloatRange):
+    """A number of a range, neither infinite nor NaN."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
 
 
 def say(line: str) -> None:

@@ -19,7 +19,7 @@ from minivae.cli.common import (
     run_argument,
     seed_option,
 )
-from minivae.cli.use import encode_rows, pixels_of
+from minivae.cli.use import encode_part
 
 
 @click.command()
@@ -72,9 +72,9 @@ def trace(
         saved = load_run(run)
         loaded = load_run_data(saved, data, image_size)
         vae, title = saved.vae, f"One training step of {run.resolve().stem}"
-        x = pixels_of(vae, loaded.train, min(count, len(loaded.train)))
-        if saved.config.get("data", {}).get("binarize") == "threshold":
-            x = x >= 0.5
+        cut = saved.config.get("data", {}).get("binarize") == "threshold"
+        binarize = "threshold" if cut else "none"
+        x = loaded.pixels("train", slice(count), binarize=binarize, dtype=vae.dtype)
     traced = trace_step(vae, x, seed, checks)
     if html is not None:
         with replacing(html) as file:
@@ -134,7 +134,7 @@ def traverse(
 
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
-    order, variance = by_use(encode_rows(saved.vae, loaded.test)[0])
+    order, variance = by_use(encode_part(saved.vae, loaded)[0])
     units = [unit for unit in order if everything or variance[unit] > ACTIVE]
     if not units:
         raise ArgumentError(

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from minivae.cli.common import Widths, backend_options, image_size_option, open_backend, say
+from minivae.cli.common import Finite, Widths, backend_options, image_size_option, open_backend, say
 from minivae.cli.interrupt import Interrupts
 from minivae.cli.progress import Progress
 from minivae.errors import ArgumentError, MinivaeError, NotFiniteError
@@ -52,8 +52,8 @@ class Every(click.ParamType):
 @backend_options
 @click.option("--epochs", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True)
-@click.option("--beta", type=click.FloatRange(0), default=1.0, show_default=True)
+@click.option("--lr", type=Finite(0, min_open=True), default=1e-3, show_default=True)
+@click.option("--beta", type=Finite(0), default=1.0, show_default=True)
 @click.option("--hidden", type=Widths(), default="256,128", show_default=True)
 @click.option("--latent", type=click.IntRange(1), default=20, show_default=True)
 @click.option(
@@ -64,7 +64,7 @@ class Every(click.ParamType):
     help="Pixels as they are, cut at 0.5, or drawn anew each epoch.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="Default: the cores available.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Default: the cores available.")
 @click.option(
     "--checkpoint-every",
     "every",
@@ -119,6 +119,10 @@ def train(
     else:
         loaded = load_data(data, image_size=image_size, notice=say)
         folder = out or Path("runs") / loaded.name
+        vae = VAE(loaded.train.shape[1], hidden, latent, beta, seed, backend=chosen)
+        training = Training(vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
+        training.source = data if data in NAMES else os.path.abspath(data)
+    # Only now: an option that cannot be leaves no directory behind.
     with RunDirectory(folder, say, every) as run:
         if resume:
             training = resumed(folder, loaded, chosen, ctx)
@@ -131,11 +135,6 @@ def train(
                 "--overwrite, or choose another directory with --out"
             )
         else:
-            vae = VAE(loaded.train.shape[1], hidden, latent, beta, seed, backend=chosen)
-            training = Training(
-                vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize
-            )
-            training.source = data if data in NAMES else os.path.abspath(data)
             discard(folder)
         film = None
         if snapshots or (resume and (folder / FILE).exists()):
@@ -195,7 +194,9 @@ def find_run(out: Path | None, ctx: click.Context) -> tuple[Path, Any]:
     data, size = ctx.params["data"], ctx.params["image_size"]
     if out is None:
         loaded = load_data(data, image_size=size, notice=say)
-        return Path("runs") / loaded.name, loaded
+        folder = Path("runs") / loaded.name
+        checkpoint.read(folder)  # says if there is none, before a directory is made
+        return folder, loaded
     return out, load_run_data(checkpoint.read(out), data if _given(ctx, "data") else None, size)
 
 
@@ -240,21 +241,13 @@ def draw_snapshots(folder: Path, film: Any, shape: tuple[int, int]) -> None:
 
 def draw_pictures(folder: Path, training: Any) -> None:
     """Write the four pictures of a run."""
-    import numpy as np
-
-    from minivae.data import gather
     from minivae.looking import plots
 
     vae, data = training.vae, training.data
-
-    def pixels(n: int) -> Any:
-        out = np.empty((n, vae.pixels), vae.dtype)
-        return gather(data.test, np.arange(n), out)
-
-    x = pixels(min(32, len(data.test)))
+    x = data.pixels(rows=slice(32))
     plots.save_loss(folder / "loss.png", training.history)
     plots.save_grid(folder / "samples.png", vae.sample(64), data.image_shape, 8)
     plots.save_pairs(folder / "reconstructions.png", x, vae.reconstruct(x), data.image_shape, 8)
-    mu, _ = vae.encode(pixels(min(10_000, len(data.test))))
+    mu, _ = vae.encode(data.pixels(rows=slice(10_000)))
     labels = data.test_labels
     plots.save_latent(folder / "latent.png", mu, None if labels is None else labels[: len(mu)])

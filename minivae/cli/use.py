@@ -54,7 +54,7 @@ def evaluate(
     rows = loaded.test if part == "test" else loaded.train
     binarize = saved.config.get("data", {}).get("binarize", "none")
     terms = evaluate_rows(saved.vae, rows, binarize=binarize, seed=seed)
-    active = active_units(encode_rows(saved.vae, rows)[0])
+    active = active_units(encode_part(saved.vae, loaded, part)[0])
     result = {
         "loss": terms.loss,
         "nll": terms.nll,
@@ -109,7 +109,7 @@ def reconstruct(run: Path, data: str | None, image_size: str | None, count: int,
 
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
-    x = pixels_of(saved.vae, loaded.test, min(count, len(loaded.test)))
+    x = loaded.pixels(rows=slice(count), dtype=saved.vae.dtype)
     plots.save_pairs(out, x, saved.vae.reconstruct(x), loaded.image_shape, min(8, len(x)))
     click.echo(f"{len(x)} images and their reconstructions in {out}")
 
@@ -141,7 +141,7 @@ def interpolate(
     loaded = load_run_data(saved, data, image_size)
     rng = generator(seed, "interpolate")
     chosen = rng.choice(len(loaded.test), 2 * pairs, replace=2 * pairs > len(loaded.test))
-    mu, _ = saved.vae.encode(pixels_of(saved.vae, loaded.test, indices=chosen))
+    mu, _ = saved.vae.encode(loaded.pixels(rows=chosen, dtype=saved.vae.dtype))
     share = np.linspace(0, 1, count, dtype=mu.dtype)[None, :, None]
     walk = mu[:pairs, None] * (1 - share) + mu[pairs:, None] * share
     images = saved.vae.decode(walk.reshape(-1, saved.vae.latent))
@@ -164,7 +164,7 @@ def encode(run: Path, data: str | None, image_size: str | None, out: Path) -> No
     loaded = load_run_data(saved, data, image_size)
     arrays: dict[str, Any] = {}
     for part in ("train", "test"):
-        mu, logvar = encode_rows(saved.vae, getattr(loaded, part))
+        mu, logvar = encode_part(saved.vae, loaded, part)
         arrays |= {f"{part}_mu": mu, f"{part}_logvar": logvar}
         labels = getattr(loaded, f"{part}_labels")
         if labels is not None:
@@ -242,23 +242,13 @@ def run_facts(run: Path) -> dict[str, Any]:
     return facts
 
 
-def pixels_of(vae: Any, rows: Any, count: int | None = None, indices: Any = None) -> Any:
-    """Return the first `count` rows, or those of that number, as pixels in [0, 1]."""
+def encode_part(vae: Any, data: Any, part: str = "test") -> tuple[Any, Any]:
+    """Return mu and log variance (N, Z) of a part's rows, a block of pixels at a time."""
     import numpy as np
 
-    from minivae.data import gather
-
-    indices = np.arange(count) if indices is None else indices
-    return gather(rows, indices, np.empty((len(indices), vae.pixels), vae.dtype))
-
-
-def encode_rows(vae: Any, rows: Any) -> tuple[Any, Any]:
-    """Return mu and log variance (N, Z) of all rows, a block of pixels at a time."""
-    import numpy as np
-
-    n, size = len(rows), 1000
+    n, size = len(getattr(data, part)), 1000
     parts = [
-        vae.encode(pixels_of(vae, rows, indices=np.arange(start, min(start + size, n))))
+        vae.encode(data.pixels(part, slice(start, start + size), dtype=vae.dtype))
         for start in range(0, n, size)
     ]
     return tuple(np.concatenate(halves) for halves in zip(*parts, strict=True))

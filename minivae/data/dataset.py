@@ -13,11 +13,12 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from minivae.data.pictures import MAX_SIDE
-from minivae.data.pixels import RowSubset
+from minivae.data.pixels import RowSubset, gather
 from minivae.data.sources import MAP_ABOVE, read_source
 from minivae.errors import ArgumentError, DataError, shown
 
@@ -66,6 +67,33 @@ class Dataset:
                 for start in np.linspace(0, max(0, len(part) - 64), 64).astype(np.int64):
                     sha.update(np.ascontiguousarray(part[start : start + 64]))
         return sha.hexdigest()
+
+    def pixels(
+        self,
+        part: str = "test",
+        rows: Any = slice(None),
+        *,
+        binarize: str = "none",
+        dtype: Any = "float32",
+    ) -> np.ndarray:
+        """Return rows of a part as pixels in [0, 1], (n, D), in memory.
+
+        Parameters
+        ----------
+        part : str
+            "train" or "test".
+        rows : slice, array of whole numbers or mask
+            Which; all of them if left out.
+        binarize : str
+            "none" or "threshold". Noise for "sampled" is drawn in training alone.
+        dtype : dtype
+            float32 or float64.
+        """
+        source = getattr(self, part)
+        indices = np.arange(len(source))[rows]
+        return gather(
+            source, indices, np.empty((len(indices), source.shape[1]), dtype), binarize=binarize
+        )
 
 
 def load_data(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minivae.data import Dataset, to_pixels
+from minivae.data import Dataset
 from minivae.errors import ArgumentError
 from minivae.looking.latent import Plane, by_use, main_plane
 from minivae.vae import VAE
@@ -54,7 +54,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
     binarize = binarize if binarize == "threshold" else "none"
     weights = {name: vae.backend.to_host(view) for name, view in vae.params.items()}
     rows = _spread(len(data.test), IMAGES)
-    x = _pixels(data, rows, binarize)
+    x = data.pixels(rows=rows, binarize=binarize)
     mu, logvar = vae.encode(x)
     finite = [np.isfinite(array).all() for array in (*weights.values(), mu, logvar)]
     if not all(finite):
@@ -127,11 +127,6 @@ def _axes_line(plane: Plane) -> str:
         f"Across: the direction along which &mu; varies most ({first:.0%} of its variance); up: "
         f"the next one ({second:.0%})."
     )
-
-
-def _pixels(data: Dataset, rows: np.ndarray, binarize: str) -> np.ndarray:
-    images = np.asarray(data.test[rows])
-    return to_pixels(images, np.empty(images.shape, np.float32), binarize=binarize)
 
 
 def _spread(length: int, count: int) -> np.ndarray:
