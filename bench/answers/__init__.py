@@ -5,7 +5,7 @@ The texts are in the modules of this folder; they were written without a look at
 
 from __future__ import annotations
 
-from bench.answers import activations, adam, latent, likelihood, linear
+from bench.answers import activations, adam, chains, latent, likelihood, linear, step
 from bench.answers.answer import Answer
 
 ANSWERS: tuple[Answer, ...] = (
@@ -14,4 +14,6 @@ ANSWERS: tuple[Answer, ...] = (
     *likelihood.ANSWERS,
     *latent.ANSWERS,
     *adam.ANSWERS,
+    *chains.ANSWERS,
+    *step.ANSWERS,
 )

@@ -226,6 +226,17 @@ KL = (
     ),
     Answer(
         8,
+        "library",
+        {
+            1: "from minivae import formulas as f\n"
+            "f.gaussian_kl(mu, logvar, beta, scale, np.empty_like(mu), dmu, dlogvar)",
+            2: "pass",
+        },
+        "calls the library's own function",
+        LIBRARY,
+    ),
+    Answer(
+        8,
         "style",
         {
             1: "np.multiply(mu, scale, out=dmu)\ndmu *= beta",
