@@ -15,7 +15,7 @@ ROOT = Path(minivae.__file__).parent
 # A wing (a folder) is one name here. `cuda` comes before `backend`, which opens it when it is
 # asked for; `parts` and `networks` before `vae`, which is composed of them.
 ORDER = """
-    errors formulas params noise cuda backend layers parts networks vae optim
+    errors inputs formulas params noise cuda backend layers parts networks vae optim
     gradcheck storage data training runs looking teaching
     cli
 """.split()  # noqa: SIM905
