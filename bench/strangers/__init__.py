@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-MODULES = ("convolution", "norms", "attention", "recurrent", "losses", "flows")
+MODULES = (*("convolution", "norms", "attention", "recurrent", "losses", "flows", "activations"),)
 
 # The general cause that one would want said. A case may name two, joined by " or ".
 # term: missing or added; sum: over the wrong axis; mask: also corners.
