@@ -5,8 +5,9 @@ const drawing = (() => {
   const pad = byId("pad");
   const brush = Math.max(0.9, Math.min(ROWS, COLUMNS) / 20); // radius in pixels
   const draws = facts.draws;
-  const steady = steadyUniform(7);
-  const eps = Array.from({ length: draws }, () => normals(LATENT, steady));
+  // Always the same draws, so that a picture's loss does not flicker.
+  const steady = random.generator(7, "draws");
+  const eps = Array.from({ length: draws }, () => random.normals(LATENT, steady));
   let x = new Float64Array(PIXELS);
   let isExample = false; // the first stroke on an example starts a fresh picture
   let last = null;

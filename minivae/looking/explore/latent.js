@@ -165,7 +165,7 @@ const space = (() => {
       byId("legend").append(button);
     }
     byId("centre").addEventListener("click", () => set(centre));
-    byId("random").addEventListener("click", () => set(normals(LATENT, Math.random)));
+    byId("random").addEventListener("click", () => set(random.normals(LATENT, Math.random)));
     byId("nearest").addEventListener("click", () => {
       const [a, b] = onPlane(z);
       const distance = (d) => Math.hypot(d.a - a, facts.flat ? 0 : d.b - b);

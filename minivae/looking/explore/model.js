@@ -1,4 +1,4 @@
-// The model: weights out of base64, the encoder, the decoder and the loss, in plain arithmetic.
+// The model: weights out of base64, the encoder, the decoder and the loss, by formulas.js.
 // It knows nothing of the page; the other scripts ask it for numbers.
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
@@ -49,15 +49,9 @@ const networks = readNetworks();
 
 // y = W x + b, layer after layer, with max(., 0) between them.
 function forward(layers, x) {
-  layers.forEach((layer, k) => {
-    const y = new Float64Array(layer.outputs);
-    const { inputs, weight, bias } = layer;
-    for (let o = 0, w = 0; o < layer.outputs; o++) {
-      let sum = bias[o];
-      for (let i = 0; i < inputs; i++, w++) sum += weight[w] * x[i];
-      y[o] = k < layers.length - 1 && sum < 0 ? 0 : sum;
-    }
-    x = y;
+  layers.forEach(({ outputs, weight, bias }, k) => {
+    const y = formulas.linear(x, weight, bias, new Float64Array(outputs));
+    x = k < layers.length - 1 ? formulas.relu(y, y) : y;
   });
   return x;
 }
@@ -68,24 +62,14 @@ function encode(x) {
 }
 
 const logits = (z) => forward(networks.decoder, z);
-const decode = (z) => logits(z).map((l) => 1 / (1 + Math.exp(-l)));
+const decode = (z) => {
+  const ls = logits(z);
+  return formulas.sigmoid(ls, ls);
+};
 
-// softplus(l) - x l, summed over the pixels: -log p(x|z) in nats.
-function nllOf(ls, x) {
-  let sum = 0;
-  for (let i = 0; i < ls.length; i++) {
-    sum += Math.max(ls[i], 0) + Math.log1p(Math.exp(-Math.abs(ls[i]))) - x[i] * ls[i];
-  }
-  return sum;
-}
-
-function klOf(mu, logvar) {
-  let sum = 0;
-  for (let i = 0; i < LATENT; i++) {
-    sum += (mu[i] * mu[i] + Math.expm1(logvar[i]) - logvar[i]) / 2;
-  }
-  return sum;
-}
+const nllOf = (ls, x) => formulas.bernoulliNll(ls, x, 1, new Float64Array(PIXELS));
+const klOf = (mu, logvar) =>
+  formulas.gaussianKl(mu, logvar, 1, 1, new Float64Array(LATENT), new Float64Array(LATENT));
 
 // The loss terms of one image: nll is the mean over rows of eps, each a draw of z = mu + sigma eps.
 function loss(x, eps) {
@@ -93,25 +77,4 @@ function loss(x, eps) {
   const draw = (noise) => mu.map((m, i) => m + Math.exp(logvar[i] / 2) * noise[i]);
   const nll = eps.reduce((sum, noise) => sum + nllOf(logits(draw(noise)), x), 0) / eps.length;
   return { mu, logvar, nll, kl: klOf(mu, logvar), nllAtMu: nllOf(logits(mu), x) };
-}
-
-// Two independent standard normal numbers of two uniform ones (Box and Muller 1958), many times.
-function normals(count, uniform) {
-  const out = [];
-  while (out.length < count) {
-    const r = Math.sqrt(-2 * Math.log(1 - uniform()));
-    const angle = 2 * Math.PI * uniform();
-    out.push(r * Math.cos(angle), r * Math.sin(angle));
-  }
-  return out.slice(0, count);
-}
-
-// Always the same uniform numbers, so that a picture's loss does not flicker (mulberry32).
-function steadyUniform(seed) {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }

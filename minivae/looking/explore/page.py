@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import base64
 import html
-import json
-import re
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -18,12 +15,14 @@ import numpy as np
 from minivae.data import Dataset
 from minivae.errors import ArgumentError
 from minivae.looking.latent import Plane, by_use, main_plane
+from minivae.looking.pages import asset, fill, page
 from minivae.vae import VAE
 
+HERE = "minivae.looking.explore"
 LIMIT = 3_000_000  # bytes of a page
 IMAGES = 10_000  # test images that the map's directions and the variances are taken from
 DRAWS = 16  # of z, for the nll that the page shows
-SCRIPTS = ("model.js", "picture.js", "latent.js", "drawing.js", "between.js")
+SCRIPTS = ("formulas", "random", "model", "picture", "latent", "drawing", "between")
 
 
 def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") -> str:
@@ -83,24 +82,29 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
         "draws": str(DRAWS),
         "mus": _base64(mu[dots].astype("<f4")),
         "pictures": _base64(pictures),
-        "style": _asset("style.css"),
-        "script": '"use strict";\n(() => {\n' + "\n".join(map(_asset, SCRIPTS)) + "\n})();",
     }
     for storage in ("float32", "int20"):
         packed, kept = _pack(weights, storage)
-        page = _fill(
-            _asset("page.html"),
+        body = fill(
+            asset(HERE, "page.html"),
             words
             | {
-                "json": json.dumps(facts | {"storage": storage}).replace("<", "\\u003c"),
                 "weights": base64.b64encode(packed).decode("ascii"),
                 "storage": _storage_line(vae, kept, storage, x[:200]),
             },
         )
-        if len(page.encode()) < LIMIT:
-            return page
+        scripts = [asset(HERE, f"{name}.js") for name in SCRIPTS]
+        whole = page(
+            f"{title}: its latent space",
+            body,
+            [asset(HERE, "style.css")],
+            scripts,
+            facts | {"storage": storage},
+        )
+        if len(whole.encode()) < LIMIT:
+            return whole
     raise ArgumentError(
-        f"a page of this model would have {len(page.encode()) / 1e6:.1f} MB, the limit is "
+        f"a page of this model would have {len(whole.encode()) / 1e6:.1f} MB, the limit is "
         f"{LIMIT / 1e6:.0f} MB (about 850,000 parameters; this model has "
         f"{vae.parameters.size:,}): train a narrower one with --hidden"
     )
@@ -191,15 +195,6 @@ def _summary(vae: VAE, data: Dataset) -> str:
         f"{data.name}, {rows}\u00d7{columns} \u00b7 {widths} \u00b7 "
         f"{vae.parameters.size:,} parameters \u00b7 \u03b2 = {vae.beta:g}"
     )
-
-
-def _asset(name: str) -> str:
-    return files("minivae.looking.explore").joinpath(name).read_text("utf-8").strip()
-
-
-def _fill(template: str, words: dict[str, str]) -> str:
-    """Put the words into their places, in one pass: what is put in is never searched again."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: words[match[1]], template)
 
 
 def _base64(array: np.ndarray) -> str:
