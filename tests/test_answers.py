@@ -27,4 +27,5 @@ def test_answers_fill_their_blanks_and_compile_where_they_should():
 def test_wrong_answers_say_what_a_verdict_should_contain():
     for answer in ANSWERS:
         assert answer.right == (answer.kind == "style") == (not answer.expect), answer
+        assert answer.right or answer.told(answer.cause), answer
         assert all(word == word.lower() for word in (*answer.expect, *answer.mislead)), answer

@@ -45,7 +45,6 @@ RELU = (
         "dx[...] = dy * (y >= 0)",
         ">= is true everywhere: y is never negative",
         (">=", "y = 0", "y is 0", "y == 0", "everywhere", "y > 0", "at 0"),
-        SIGN,
     ),
     Answer(
         1,
@@ -324,9 +323,7 @@ SIGMOID = (
         "sigmoid takes two arrays, returns none; and y is already the output",
         ("argument", "y is", "already", "returns nothing"),
     ),
-    Answer(
-        2, "syntax", "dx[...] = dy y (1 - y)", "the signs of multiplication are missing", SYNTAX
-    ),
+    Answer(2, "syntax", "dx[...] = dy y (1 - y)", "no Python: between factors stands a *", SYNTAX),
     Answer(
         2,
         "whole array",
@@ -359,7 +356,7 @@ SIGMOID = (
         2,
         "missing module",
         "import tensorflow as tf\ndx[...] = dy * tf.sigmoid(y).numpy()",
-        "a module that is not there",
+        "tensorflow is not installed",
         ("tensorflow", "not installed", "no module"),
     ),
     Answer(
@@ -462,7 +459,7 @@ TANH = (
         5,
         "doubled",
         "dx[...] = -(y**2)",
-        "dy and the 1 of 1 - y^2 are both missing",
+        "dy is missing, and so is the 1 of 1 - y^2",
         tuple(f"{one} & 1" for one in FORGOT_DY),
     ),
     Answer(

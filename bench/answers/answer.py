@@ -15,7 +15,16 @@ from typing import NamedTuple
 from minivae.teaching.exercises.catalogue import find
 
 # What a true verdict says of mistakes that can happen in any exercise.
-REBOUND = ("[...]", "in place", "rebind", "rebound", "new array", "unchanged", "never written")
+REBOUND = (
+    "[...]",
+    "in place",
+    "rebind",
+    "rebound",
+    "new array",
+    "another array",
+    "unchanged",
+    "never written",
+)
 NOT_WRITTEN = (
     "never written",
     "not written",
@@ -29,7 +38,7 @@ LIBRARY = ("minivae's own", "library", "own function", "yourself")
 HANGS = ("time limit", "timed out", "too long", "seconds", "does not end", "never ends", "loop")
 CHANGED = ("changes", "changed", "modif", "mutat", "input")
 SIGN = ("sign", "minus", "negative")
-SYNTAX = ("syntax", "no python", "not python", "closed", "bracket", "parenthes")
+SYNTAX = ("syntax", "no valid python", "no python", "not python", "closed", "bracket", "parenthes")
 FORGOT_DY = (
     "dy is missing",
     "missing dy",
@@ -42,7 +51,15 @@ FORGOT_DY = (
     "depend on dy",
     "chain rule",
 )
-ENTRYWISE = ("entry by entry", "elementwise", "element by element", "matrix product", "every entry")
+ENTRYWISE = (
+    "each entry",
+    "whole arrays",
+    "entry by entry",
+    "elementwise",
+    "element by element",
+    "matrix product",
+    "every entry",
+)
 ITSELF = ("itself", "recurs")
 BLANK_LEFT = ("blank", "____", "still to fill")
 

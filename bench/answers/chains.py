@@ -28,7 +28,9 @@ _FORGOT_DLOGITS = tuple(words.replace("dy", "dlogits") for words in FORGOT_DY)
 
 DECODER = (
     Answer(11, "shape", f"{_W2}[...] = self.h.T @ dlogits", "the transpose", _TRANSPOSE, RAW),
-    Answer(11, "shape", f"{_W2}[...] = dlogits @ self.h", "dlogits lacks its .T", _TRANSPOSE, RAW),
+    Answer(
+        11, "shape", f"{_W2}[...] = dlogits @ self.h", "dlogits is not transposed", _TRANSPOSE, RAW
+    ),
     Answer(
         11,
         "shape",
@@ -174,8 +176,8 @@ DECODER = (
         11,
         "axis",
         {2: f"{_B2}[...] = dlogits.sum(axis=1)"},
-        "sums over the pixels, not over the batch",
-        ("axis",),
+        "sums over the pixels (axis 1), not over the batch",
+        ("axis", "over the batch"),
         RAW,
     ),
     Answer(
@@ -468,8 +470,8 @@ ENCODER = (
         12,
         "axis",
         {5: f"{_BIAS}[...] = dstats.sum(axis=1)"},
-        "sums over the statistics, not over the batch",
-        ("axis",),
+        "sums over the statistics (axis 1), not over the batch",
+        ("axis", "over the batch"),
         RAW,
     ),
     Answer(

@@ -351,7 +351,13 @@ DRAW = (
         "// rounds down: / divides",
         ("//", "integer", "round"),
     ),
-    Answer(9, "shape", {2: "dlogvar += 0.5 * dz @ noise.T"}, "@ where * belongs", ENTRYWISE),
+    Answer(
+        9,
+        "shape",
+        {2: "dlogvar += 0.5 * dz @ noise.T"},
+        "a matrix product, @, where * belongs",
+        ENTRYWISE,
+    ),
     Answer(
         9,
         "mean",

@@ -132,7 +132,7 @@ LIKELIHOOD = (
         6,
         "missing module",
         "import tensorflow as tf\nsoftplus = tf.nn.softplus(logits).numpy()",
-        "a module that is not there",
+        "tensorflow is not installed",
         ("tensorflow", "not installed", "no module"),
     ),
     Answer(
@@ -283,7 +283,11 @@ BOUND = (
         SIGN,
     ),
     Answer(
-        7, "forgot", "log_w = log_likelihood", "prior and q are missing", ("log_prior & log_q",)
+        7,
+        "forgot",
+        "log_w = log_likelihood",
+        "prior and q are missing",
+        ("log_prior & log_q", "prior & q are", "prior and q", "prior & log q"),
     ),
     Answer(
         7, "forgot", "log_w = log_likelihood + log_prior", "- log q is missing", ("log_q", "log q")
@@ -362,8 +366,8 @@ BOUND = (
         7,
         "axis",
         {2: "return top + np.log(np.exp(log_w - top).mean(axis=1))"},
-        "the mean over the images, not over the draws",
-        ("axis",),
+        "the mean over the images, not over the draws: axis 1 for 0",
+        ("axis", "over the draws"),
         ("gufunc",),
     ),
     Answer(

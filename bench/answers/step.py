@@ -101,8 +101,20 @@ ANSWERS = (
         ("logit", "sigmoid", "probabilit"),
     ),
     Answer(13, "forgot beta", {3: "loss = nll + kl"}, "beta is missing in the loss", ("beta",)),
-    Answer(13, "sign", {3: "loss = nll - vae.beta * kl"}, "the KL is subtracted", SIGN),
-    Answer(13, "sign", {3: "loss = -nll + vae.beta * kl"}, "nll is positive already", SIGN),
+    Answer(
+        13,
+        "sign",
+        {3: "loss = nll - vae.beta * kl"},
+        "the KL is subtracted: the sign",
+        (*SIGN, "subtract"),
+    ),
+    Answer(
+        13,
+        "sign",
+        {3: "loss = -nll + vae.beta * kl"},
+        "the sign of nll: it is a cost already",
+        SIGN,
+    ),
     Answer(13, "forgot", {3: "loss = nll"}, "the KL is missing in the loss", ("kl",)),
     Answer(
         13,
@@ -129,14 +141,14 @@ ANSWERS = (
         13,
         "wrong array",
         {4: "dz = vae.decoder.backward(logits)"},
-        "the logits themselves where their gradient belongs",
+        "the logits where dlogits, their gradient, belongs",
         ("dlogits",),
     ),
     Answer(
         13,
         "wrong array",
         {4: "dz = vae.decoder.backward(loss)"},
-        "a number where the gradient of the logits belongs",
+        "a number where dlogits belongs",
         ("dlogits",),
     ),
     Answer(
@@ -230,7 +242,7 @@ ANSWERS = (
         13,
         "wrong array",
         {6: "vae.encoder.backward(stats)"},
-        "the statistics where their gradient belongs",
+        "the statistics where dstats, their gradient, belongs",
         ("dstats",),
     ),
     Answer(
@@ -251,14 +263,18 @@ ANSWERS = (
         13,
         "doubled",
         {1: "z = mu", 3: "loss = nll - vae.beta * kl"},
-        "no noise, and the KL is subtracted",
-        tuple(f"{one} & {two}" for one in ("noise", "draw", "eps", "z = mu") for two in SIGN),
+        "no noise, and the KL has the wrong sign",
+        tuple(
+            f"{one} & {two}"
+            for one in ("noise", "draw", "eps", "z = mu")
+            for two in (*SIGN, "subtract")
+        ),
     ),
     Answer(
         13,
         "library",
         {1: "return vae.step(x, eps)"},
-        "the model's own step",
+        "calls the model's own step: vae.step",
         (*LIBRARY, "vae.step"),
     ),
     Answer(13, "syntax", {6: "vae.encoder.backward(dstats"}, "a bracket is not closed", SYNTAX),
