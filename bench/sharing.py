@@ -25,6 +25,7 @@ from contestants import HIDDEN, LATENT, PIXELS  # noqa: E402
 from minivae import VAE, Adam  # noqa: E402
 from minivae.backend import shared_empty  # noqa: E402
 from minivae.training.crew import Crew, blas_threads, can_fork  # noqa: E402
+from minivae.training.sharing import parts  # noqa: E402
 
 
 def model(batch: int) -> tuple[Any, ...]:
@@ -34,7 +35,7 @@ def model(batch: int) -> tuple[Any, ...]:
     adam = Adam(vae.parameters, vae.backend)
     x, eps = (shared_empty((batch, width), np.float32) for width in (PIXELS, LATENT))
     x[...], eps[...] = rng.random(x.shape), rng.standard_normal(eps.shape)
-    vae.backward_rows(x, eps)  # makes the buffers
+    vae.step(x, eps)  # makes the buffers
     return vae, adam, x, eps
 
 
@@ -42,25 +43,26 @@ def measure(batch: int, threads: int, rounds: int, images: int) -> np.ndarray:
     """Return us a step (round, shared or own, process, rows or parameters)."""
     crew, steps = Crew(threads), max(1, images // batch)
     shared, own = model(batch), [model(batch) for _ in range(threads)]
-    parts = shared[0].parts(threads)
+    cut = parts(shared[0], threads)
     seconds = shared_empty((rounds, 2, threads, 2), np.float64)
 
     def work() -> None:
-        k = crew.k
+        k, rows = crew.k, crew.rows(batch)
         os.sched_setaffinity(0, {cores()[k]})
         for each in seconds:
             for took, (vae, adam, x, eps) in zip(each, (shared, own[k]), strict=True):
+                mine = vae.window(rows)
                 time.sleep(0.01)
                 crew.meet()
                 for _ in range(steps):
                     start = time.perf_counter()
-                    vae.backward_rows(x, eps, crew.rows(batch))
+                    mine.bound.step(mine, x[rows], eps[rows], 1 / batch, 1.0)
                     took[k, 0] += time.perf_counter() - start
                     crew.meet()
                     start = time.perf_counter()
                     adam.advance()
-                    vae.backward_params(parts[k])
-                    adam.update(parts[k])
+                    vae.gradients(cut[k])
+                    adam.update(cut[k])
                     took[k, 1] += time.perf_counter() - start
                     crew.meet()
 

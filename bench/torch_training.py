@@ -27,7 +27,7 @@ def networks(vae: VAE) -> tuple[nn.Sequential, nn.Sequential]:
     result = []
     for name in ("encoder", "decoder"):
         layers: list[nn.Module] = []
-        for linear in getattr(vae, name).linears:
+        for linear in [layer for layer in vae.inner[name].leaves() if layer.shapes]:
             layers += [nn.Linear(linear.inputs, linear.outputs), nn.ReLU()]
         network = nn.Sequential(*layers[:-1]).to(getattr(torch, vae.dtype.name))
         own = {key: torch.tensor(np.array(view)) for key, view in vae.params.items() if name in key}

@@ -12,6 +12,7 @@ import os
 import platform
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,10 @@ class NumpyBackend:
     formulas = formulas
     block = 131072  # numbers of a long vector at a time: few calls, and still in a cache
 
+    def twins(self, *functions: Callable[..., Any]) -> SimpleNamespace:
+        """Return formulas of a part's own file, by name, in the form that this backend runs."""
+        return SimpleNamespace(**{function.__name__: function for function in functions})
+
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return a C-contiguous array of arbitrary values, visible to forked processes."""
         return shared_empty(shape, dtype)
@@ -99,6 +104,22 @@ class CupyBackend:
 
         self.device, self.capture, self.notice = device, capture, notice
         self.formulas = CudaFormulas(device, precision)
+
+    def twins(self, *functions: Callable[..., Any]) -> Any:
+        """Return the formulas, which have twins of those of a part's own file.
+
+        Raises
+        ------
+        BackendError
+            If one has none.
+        """
+        for function in functions:
+            if not hasattr(self.formulas, function.__name__):
+                raise BackendError(
+                    f"{function.__name__} has no CUDA form yet, so this model runs with --backend "
+                    "numpy alone"
+                )
+        return self.formulas
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return an uninitialised, C-contiguous array on the device."""

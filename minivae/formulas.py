@@ -113,23 +113,19 @@ def reparameterize(mu: Array, logvar: Array, eps: Array, noise: Array, z: Array)
     return np.add(mu, noise, out=z)
 
 
-def reparameterize_backward(
-    dz: Array, noise: Array, work: Array, dmu: Array, dlogvar: Array
-) -> None:
-    """Add the paths through z to dmu and dlogvar (both B, Z); `work` (B, Z) is scratch.
+def reparameterize_backward(dz: Array, noise: Array, dmu: Array, dlogvar: Array) -> None:
+    """Add the paths through z to dmu and dlogvar (both B, Z).
 
     dz/dmu = 1, and dz/dlogvar = d/dlogvar [eps exp(logvar/2)] = eps sigma / 2 = noise / 2.
     """
     dmu += dz
-    np.multiply(dz, noise, out=work)
-    work *= 0.5
-    dlogvar += work
+    dlogvar += 0.5 * (dz * noise)
 
 
 # --- The two terms of the loss, each with its gradient -----------------------------------------
 
 
-def bernoulli_nll(logits: Array, x: Array, scale: float, work: Array, dlogits: Array) -> float:
+def bernoulli_nll(logits: Array, x: Array, scale: float, dlogits: Array) -> float:
     """Return scale * sum of -log p(x|logits) and overwrite dlogits with its gradient; all (B, D).
 
     For one pixel with logit l: -log p = softplus(l) - x l, where softplus(l) = log(1 + e^l), and
@@ -138,17 +134,18 @@ def bernoulli_nll(logits: Array, x: Array, scale: float, work: Array, dlogits: A
     Both come from s = sigmoid(l) = 1 / (1 + e^-l), which keeps all its digits where l is very
     negative, as it is for dark pixels: softplus(l) = max(l, 0) - log sigmoid(|l|), and sigmoid(|l|)
     is the larger of s and 1 - s. It lies in [1/2, 1], so a product of 120 of them fits a float32,
-    and the sum of logarithms is the logarithm of products. `work` (B, D) is scratch.
+    and the sum of logarithms is the logarithm of products.
     """
-    value = _sum(relu(logits, work)) - float(np.vdot(x, logits))
+    larger = relu(logits, np.empty_like(logits))
+    value = _sum(larger) - float(np.vdot(x, logits))
     np.negative(logits, out=dlogits)
     with np.errstate(over="ignore"):  # below l = -88, e^-l is infinite and s rightly 0
         np.exp(dlogits, out=dlogits)
     dlogits += 1
     np.divide(1, dlogits, out=dlogits)
-    np.subtract(1, dlogits, out=work)
-    np.maximum(work, dlogits, out=work)
-    value -= _sum_of_logs(work)
+    np.subtract(1, dlogits, out=larger)
+    np.maximum(larger, dlogits, out=larger)
+    value -= _sum_of_logs(larger)
 
     dlogits -= x
     dlogits *= scale
@@ -156,36 +153,34 @@ def bernoulli_nll(logits: Array, x: Array, scale: float, work: Array, dlogits: A
 
 
 def gaussian_kl(
-    mu: Array, logvar: Array, beta: float, scale: float, work: Array, dmu: Array, dlogvar: Array
+    mu: Array, logvar: Array, beta: float, scale: float, dmu: Array, dlogvar: Array
 ) -> float:
     """Return scale * sum of KL(N(mu, e^logvar) || N(0, 1)); overwrite dmu, dlogvar; all (B, Z).
 
     One dimension costs (mu^2 + e^logvar - 1 - logvar) / 2 (Kingma and Welling 2014, appendix B),
     with slopes mu and (e^logvar - 1) / 2. The value is the KL itself; the gradients are those of
-    beta times it. `work` (B, Z) is scratch.
+    beta times it.
     """
-    np.expm1(logvar, out=work)  # exact near the prior, where e^logvar - 1 loses its digits
-    np.multiply(work, 0.5 * beta * scale, out=dlogvar)
-    work -= logvar
-    value = _sum(work)
-    np.multiply(mu, mu, out=work)
-    value += _sum(work)
+    excess = np.expm1(logvar)  # exact near the prior, where e^logvar - 1 loses its digits
+    np.multiply(excess, 0.5 * beta * scale, out=dlogvar)
+    excess -= logvar
+    value = _sum(excess) + _sum(mu * mu)
     np.multiply(mu, beta * scale, out=dmu)
     return 0.5 * scale * value
 
 
-def bernoulli_log_likelihood(logits: Array, x: Array, work: Array, out: Array) -> Array:
-    """Overwrite out (B,) with log p(x|logits) of each image, in nats; `work` (B, D) is scratch.
+def bernoulli_log_likelihood(logits: Array, x: Array, out: Array) -> Array:
+    """Overwrite out (B,) with log p(x|logits) of each image, in nats.
 
     x l - softplus(l), with softplus(l) = max(l, 0) + log(1 + e^-|l|).
     """
-    np.abs(logits, out=work)
-    np.negative(work, out=work)
-    np.exp(work, out=work)
-    np.log1p(work, out=work)
+    rest = np.abs(logits)
+    np.negative(rest, out=rest)
+    np.exp(rest, out=rest)
+    np.log1p(rest, out=rest)
     np.einsum("bd,bd->b", x, logits, out=out)
-    out -= np.add.reduce(work, axis=1)
-    out -= np.add.reduce(relu(logits, work), axis=1)
+    out -= np.add.reduce(rest, axis=1)
+    out -= np.add.reduce(relu(logits, rest), axis=1)
     return out
 
 
@@ -231,24 +226,23 @@ def adam(
     beta2: float,
     rate: float,
     floor: float,
-    work: Array,
 ) -> None:
     """One update of theta, in place, with its running sums m and v; all of one shape.
 
     m <- beta1 m + g and v <- beta2 v + g^2 are the paper's moments without their constant factors
     (1 - beta1) and (1 - beta2). Those, and the corrections of the bias, are in two numbers made
-    once a step by `adam_constants`: theta <- theta - rate m / (sqrt(v) + floor). `work` is scratch.
+    once a step by `adam_constants`: theta <- theta - rate m / (sqrt(v) + floor).
     """
     m *= beta1
     m += grad
-    np.multiply(grad, grad, out=work)
+    change = grad * grad
     v *= beta2
-    v += work
-    np.sqrt(v, out=work)
-    work += floor
-    np.divide(m, work, out=work)
-    work *= rate
-    theta -= work
+    v += change
+    np.sqrt(v, out=change)
+    change += floor
+    np.divide(m, change, out=change)
+    change *= rate
+    theta -= change
 
 
 def adam_constants(

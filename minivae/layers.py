@@ -1,44 +1,21 @@
 """Layers: objects that own their parameter views and their buffers, and call the formulas.
 
 Each forward keeps what its backward needs; the arithmetic is in formulas.py, the wiring in vae.py.
-
-Every method that works on a batch takes ``rows``, the rows of the batch that this call computes:
-all of them, unless several processes share the batch. Arrays are always those of the whole batch.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from minivae.backend import Backend, get_backend
-from minivae.errors import ArgumentError
 from minivae.noise import generator
-from minivae.params import Parameters
+from minivae.params import ALL, Parameters
 
-ALL = slice(None)
-
-
-def cut(array: Any, rows: slice) -> Any:
-    """Return those rows of the array; the array itself when all are meant."""
-    return array if rows is ALL else array[rows]
-
-
-def cut_columns(array: Any, columns: slice) -> Any:
-    """Return those columns of the array; the array itself when all are meant."""
-    return array if columns is ALL else array[:, columns]
-
-
-def _overlap(part: slice, place: slice, width: int, count: int) -> slice | None:
-    """Return which of the `count` rows, `width` wide, that lie at `place` fall into `part`."""
-    if part is ALL:
-        return ALL
-    first = max(0, (part.start - place.start) // width)
-    last = min(count, (part.stop - place.start) // width)
-    if first >= last:
-        return None
-    return ALL if last - first == count else slice(first, last)
+Shape = tuple[int, ...]
 
 
 class Buffers:
@@ -47,7 +24,6 @@ class Buffers:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._arrays: dict[str, Any] = {}
-        self.fixed = False  # while several processes use these very arrays
 
     def get(self, name: str, rows: int, columns: int, dtype: Any) -> Any:
         """Return an array (rows, columns), values left from its last use."""
@@ -56,30 +32,209 @@ class Buffers:
         if have == (rows, columns) and array.dtype == dtype:
             return array
         if have[0] < rows or have[1] != columns or array.dtype != dtype:
-            if self.fixed:
-                raise ArgumentError(
-                    "the model is being trained by several processes: take no step of another "
-                    "size meanwhile, or train with threads=1"
-                )
             array = self._arrays[name] = self.backend.empty((rows, columns), dtype)
         return array[:rows]
 
+    def window(self, rows: slice) -> Buffers:
+        """Return those rows of the same arrays, as buffers."""
+        window = Buffers(self.backend)
+        window._arrays = {name: array[rows] for name, array in self._arrays.items()}
+        return window
+
 
 class Layer:
-    """What all layers have: a backend, buffers, and (maybe no) parameters with their gradients."""
+    """What all layers have: buffers, and (maybe no) parameters with their gradients.
 
-    def __init__(self, backend: str | Backend = "numpy") -> None:
+    A layer of one's own says which parameters it has, and writes its way forward and its ways
+    back. The gradient of its input and those of its parameters are two methods, because several
+    processes may share a batch: then each passes some rows through a `window` of the layer, they
+    meet, and each computes the gradients of some parameters from all rows::
+
+        class Gain(Layer):
+            '''y = g x, with one gain g a column.'''
+
+            kept = ("x", "dy")
+
+            def __init__(self, width, **settings):
+                super().__init__({"gain": (width,)}, **settings)
+
+            def initial(self, name, shape, rng):
+                return np.ones(shape)
+
+            def forward(self, x):
+                self.x = x
+                return np.multiply(x, self.params["gain"], out=self.like("y", x))
+
+            def backward_input(self, dy):
+                self.dy = dy
+                return np.multiply(dy, self.params["gain"], out=self.like("dx", dy))
+
+            def gradients(self, part=ALL):
+                if self.within("gain", part) is not None:
+                    np.einsum("bi,bi->i", self.x, self.dy, out=self.grads["gain"])
+
+    `backward` is then both ways. Results go into buffers (`like`, `buffers.get`), whose first axis
+    is the batch; a gradient is overwritten, never added to.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        Names and shapes of the parameters.
+    inner : mapping of str to Layer
+        Layers that this one is made of; their parameters are this layer's too, as "inner.name".
+    seed, dtype
+        Of a layer that stands alone; in a model the model's are taken.
+    backend : str or Backend
+        "numpy" or "cupy".
+    """
+
+    kept: ClassVar[tuple[str, ...]] = ()  # attributes, arrays of the batch, that `gradients` reads
+    crosses_rows: ClassVar[bool] = False  # whether a row's result depends on the batch's other rows
+    splits: ClassVar[bool] = False  # whether `gradients` can compute some rows of a parameter alone
+
+    def __init__(
+        self,
+        shapes: Mapping[str, Shape] | None = None,
+        inner: Mapping[str, Layer] | None = None,
+        *,
+        seed: int = 0,
+        dtype: str = "float32",
+        backend: str | Backend = "numpy",
+    ) -> None:
         self.backend = get_backend(backend)
         self.formulas = self.backend.formulas
         self.buffers = Buffers(self.backend)
-        self.params: Mapping[str, Any] = {}
-        self.grads: Mapping[str, Any] = {}
+        self.inner = dict(inner or {})
+        self.own_shapes = dict(shapes or {})
+        self.name = type(self).__name__
+        self._seed, self._dtype = seed, dtype
+        self._parameters: Parameters | None = None
 
-    def twin(self) -> Layer:
+    # --- parameters ------------------------------------------------------------------------------
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Name and shape of every parameter, those of inner layers included."""
+        shapes = dict(self.own_shapes)
+        for name, layer in self.inner.items():
+            shapes |= {f"{name}.{key}": shape for key, shape in layer.shapes.items()}
+        return shapes
+
+    def initial(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        """Return first values of an own parameter."""
+        raise NotImplementedError(f"{type(self).__name__} gives {name} no first values")
+
+    def bind(self, parameters: Parameters, prefix: str = "", seed: int = 0) -> None:
+        """Let the parameters live in that vector, as `prefix` + name.
+
+        Values that they have stay; otherwise they get their first ones, a function of the seed.
+        """
+        before = {} if self._parameters is None else self._params
+        self._parameters, self._prefix = parameters, prefix
+        self.name = prefix.rstrip(".") or self.name
+        names = [(name, prefix + name) for name in self.shapes]
+        self._params = {name: parameters.views[full] for name, full in names}
+        self._grads = {name: parameters.grad_views[full] for name, full in names}
+        rng = generator(seed, f"initial {prefix}")
+        for name, shape in self.own_shapes.items():
+            values = before[name] if before else self.initial(name, shape, rng)
+            self._params[name][...] = self.backend.asarray(values, parameters.theta.dtype)
+        for name, layer in self.inner.items():
+            layer.bind(parameters, f"{prefix}{name}.", seed)
+
+    @property
+    def parameters(self) -> Parameters:
+        """The flat vectors in which the parameters live; a vector of its own if in no model yet."""
+        if self._parameters is None:
+            alone = [layer for layer in self.leaves() if layer.own_shapes] or [self]
+            dtype, empty = alone[0]._dtype, self.backend.empty
+            for layer in alone:
+                if layer is not self:
+                    _ = layer.parameters  # each with the values of its own seed
+            parameters = Parameters(self.shapes, lambda shape: empty(shape, dtype))
+            self.bind(parameters, seed=self._seed)
+            return parameters
+        return self._parameters
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Views of the parameters, by name."""
+        return self._views("params")
+
+    @property
+    def grads(self) -> Mapping[str, Any]:
+        """Views of the parameters' gradients, by name."""
+        return self._views("grads")
+
+    def _views(self, which: str) -> Mapping[str, Any]:
+        if self._parameters is None:
+            if self.inner and not self.own_shapes:  # in no model yet: where its layers live
+                return {
+                    f"{name}.{key}": view
+                    for name, layer in self.inner.items()
+                    for key, view in layer._views(which).items()
+                }
+            _ = self.parameters
+        return self._params if which == "params" else self._grads
+
+    @property
+    def places(self) -> list[slice]:
+        """Where the parameters lie in the flat vectors, in order."""
+        slices = self.parameters.slices
+        return [slices[self._prefix + name] for name in self.shapes]
+
+    def within(self, name: str, part: slice) -> slice | None:
+        """Return which rows of a parameter lie in a part of the flat vector: ALL, some, or None."""
+        return self.parameters.within(self._prefix + name, part)
+
+    # --- ways back -------------------------------------------------------------------------------
+
+    def backward(self, dy: Any) -> Any:
+        """Return dx for dy, and overwrite the gradients of all parameters."""
+        dx = self.backward_input(dy)
+        self.gradients()
+        return dx
+
+    def backward_input(self, dy: Any) -> Any:
+        """Return dx alone; the gradients of the parameters are left for `gradients`."""
+        raise NotImplementedError(f"{type(self).__name__} has no way back")
+
+    def keep(self, dy: Any) -> None:
+        """As `backward_input`, where nobody asks for dx."""
+        self.backward_input(dy)
+
+    def gradients(self, part: slice = ALL) -> None:
+        """Overwrite those gradients that lie in a part of the flat vector, from the whole batch."""
+        for layer in reversed(self.inner.values()):
+            layer.gradients(part)
+
+    # --- the same layer once more ----------------------------------------------------------------
+
+    def twin(self) -> Self:
         """Return a layer with the same parameters, in the same memory, and buffers of its own."""
-        twin = copy.copy(self)
-        twin.buffers = Buffers(self.backend)
-        return twin
+        return self._again(lambda layer: layer.twin(), Buffers(self.backend))
+
+    def window(self, rows: slice) -> Self:
+        """Return this layer for some rows of the batch that it has passed: in the same buffers."""
+        window = self._again(lambda layer: layer.window(rows), self.buffers.window(rows))
+        for name in self.kept:
+            if hasattr(self, name):
+                setattr(window, name, getattr(self, name)[rows])
+        return window
+
+    def _again(self, change: Callable[[Layer], Layer], buffers: Buffers) -> Self:
+        _ = self.params  # there, so that both have the same
+        again = copy.copy(self)
+        again.buffers = buffers
+        again.inner = {name: change(layer) for name, layer in self.inner.items()}
+        return again
+
+    def leaves(self) -> Iterator[Layer]:
+        """Yield the layers that are made of no others: this one, or those within, in order."""
+        if not self.inner:
+            yield self
+        for layer in self.inner.values():
+            yield from layer.leaves()
 
     def like(self, name: str, array: Any) -> Any:
         """Return this layer's buffer of that name, of the array's shape and dtype."""
@@ -93,186 +248,122 @@ class Linear(Layer):
     ----------
     inputs, outputs : int
         Widths of x and y.
-    params : Parameters, optional
-        Where weight and bias live, as `prefix` + "weight" and "bias"; its own vector if left out.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        *,
-        params: Parameters | None = None,
-        prefix: str = "",
-        seed: int = 0,
-        dtype: str = "float32",
-        backend: str | Backend = "numpy",
-    ) -> None:
-        super().__init__(backend)
-        if params is None:
-            shapes = {f"{prefix}weight": (outputs, inputs), f"{prefix}bias": (outputs,)}
-            params = Parameters(shapes, lambda shape: self.backend.empty(shape, dtype))
-        self.name = prefix.rstrip(".") or "linear"
-        self.inputs, self.outputs = inputs, outputs
-        self.slices = tuple(params.slices[prefix + part] for part in ("weight", "bias"))
-        self.params = {part: params.views[prefix + part] for part in ("weight", "bias")}
-        self.grads = {part: params.grad_views[prefix + part] for part in ("weight", "bias")}
-        bound = inputs**-0.5  # as in PyTorch's Linear
-        rng = generator(seed, f"initial {prefix}")
-        for view in self.params.values():
-            view[...] = self.backend.asarray(rng.uniform(-bound, bound, view.shape), view.dtype)
+    kept = ("x", "dy")
+    splits = True
 
-    def forward(self, x: Any, rows: slice = ALL) -> Any:
+    def __init__(self, inputs: int, outputs: int, **settings: Any) -> None:
+        super().__init__({"weight": (outputs, inputs), "bias": (outputs,)}, **settings)
+        self.inputs, self.outputs = inputs, outputs
+
+    def initial(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        """Return numbers uniform in ±1/sqrt(inputs), as PyTorch's Linear has them."""
+        bound = self.inputs**-0.5
+        return rng.uniform(-bound, bound, shape)
+
+    def forward(self, x: Any) -> Any:
         """Return y (B, out) for x (B, in)."""
         self.x = x
         y = self.buffers.get("y", len(x), self.outputs, x.dtype)
-        self.formulas.linear(cut(x, rows), self.params["weight"], self.params["bias"], cut(y, rows))
-        return y
+        return self.formulas.linear(x, self.params["weight"], self.params["bias"], y)
 
-    def backward(self, dy: Any) -> Any:
-        """Return dx (B, in) for dy (B, out), and overwrite both gradients."""
-        self.keep(dy)
-        self.backward_params()
-        return self.backward_input(dy)
+    def backward_input(self, dy: Any) -> Any:
+        """Return dx (B, in) for dy (B, out)."""
+        self.dy = dy
+        dx = self.like("dx", self.x)
+        return self.formulas.linear_backward_input(dy, self.params["weight"], dx)
 
     def keep(self, dy: Any) -> None:
-        """Remember dy for `backward_params`."""
+        """Remember dy for `gradients`."""
         self.dy = dy
 
-    def backward_input(self, dy: Any, rows: slice = ALL) -> Any:
-        """Return dx alone; the gradients of the parameters are left for `backward_params`."""
-        self.keep(dy)
-        dx = self.like("dx", self.x)
-        self.formulas.linear_backward_input(cut(dy, rows), self.params["weight"], cut(dx, rows))
-        return dx
-
-    def backward_params(self, part: slice = ALL) -> None:
-        """Overwrite those gradients that lie in a part of the flat vector, from the whole batch.
-
-        The part must not end inside a row of the weight: see `VAE.parts`.
-        """
-        weight, bias = self.slices
-        rows = _overlap(part, weight, self.inputs, self.outputs)
+    def gradients(self, part: slice = ALL) -> None:
+        """Overwrite dW and db, or the rows of them that lie in a part of the flat vector."""
+        rows, units = self.within("weight", part), self.within("bias", part)
         if rows is not None:
-            self.formulas.linear_backward_weight(
-                self.x, cut_columns(self.dy, rows), cut(self.grads["weight"], rows)
-            )
-        units = _overlap(part, bias, 1, self.outputs)
+            dweight = self.grads["weight"][rows]
+            self.formulas.linear_backward_weight(self.x, self.dy[:, rows], dweight)
         if units is not None:
-            self.formulas.linear_backward_bias(
-                cut_columns(self.dy, units), cut(self.grads["bias"], units)
-            )
+            self.formulas.linear_backward_bias(self.dy[:, units], self.grads["bias"][units])
 
 
-class _Activation(Layer):
-    """An elementwise function whose derivative needs only its output; children name formulas."""
+class _Elementwise(Layer):
+    """A function of each element whose derivative needs only its output; children name formulas."""
 
-    def forward(self, x: Any, rows: slice = ALL) -> Any:
+    formula: ClassVar[str]
+
+    def __init__(self, backend: str | Backend = "numpy") -> None:
+        super().__init__(backend=backend)
+
+    def forward(self, x: Any) -> Any:
         """Return y, of x's shape (B, H)."""
         self.y = self.like("y", x)
-        self._forward(cut(x, rows), cut(self.y, rows))
-        return self.y
+        return getattr(self.formulas, self.formula)(x, self.y)
 
-    def backward(self, dy: Any, rows: slice = ALL) -> Any:
+    def backward_input(self, dy: Any) -> Any:
         """Return dx, of dy's shape (B, H)."""
-        dx = self.like("dx", dy)
-        self._backward(cut(self.y, rows), cut(dy, rows), cut(dx, rows))
-        return dx
-
-    backward_input = backward
+        return getattr(self.formulas, f"{self.formula}_backward")(self.y, dy, self.like("dx", dy))
 
 
-class ReLU(_Activation):
+class ReLU(_Elementwise):
     """max(x, 0)."""
 
-    def __init__(self, backend: str | Backend = "numpy") -> None:
-        super().__init__(backend)
-        self._forward, self._backward = self.formulas.relu, self.formulas.relu_backward
+    formula = "relu"
 
 
-class Sigmoid(_Activation):
+class Sigmoid(_Elementwise):
     """1 / (1 + exp(-x))."""
 
-    def __init__(self, backend: str | Backend = "numpy") -> None:
-        super().__init__(backend)
-        self._forward, self._backward = self.formulas.sigmoid, self.formulas.sigmoid_backward
+    formula = "sigmoid"
 
 
-class Tanh(_Activation):
+class Tanh(_Elementwise):
     """tanh(x)."""
 
-    def __init__(self, backend: str | Backend = "numpy") -> None:
-        super().__init__(backend)
-        self._forward, self._backward = self.formulas.tanh, self.formulas.tanh_backward
+    formula = "tanh"
 
 
 class Sequential(Layer):
     """Layers one after another; their parameters under "0.weight", "0.bias", "2.weight", ..."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        super().__init__(layers[0].backend)
-        self.layers = list(layers)
-        for attribute in ("params", "grads"):
-            named = {
-                f"{i}.{name}": view
-                for i, layer in enumerate(self.layers)
-                for name, view in getattr(layer, attribute).items()
-            }
-            setattr(self, attribute, named)
-
-    def twin(self) -> Sequential:
-        """Return the same layers with buffers of their own."""
-        return Sequential([layer.twin() for layer in self.layers])
+        inner = {str(i): layer for i, layer in enumerate(layers)}
+        super().__init__(inner=inner, backend=layers[0].backend)
 
     @property
-    def linears(self) -> list[Linear]:
-        """The layers that have parameters, in order."""
-        return [layer for layer in self.layers if isinstance(layer, Linear)]
+    def layers(self) -> list[Layer]:
+        """The layers, in order."""
+        return list(self.inner.values())
 
-    def forward(self, x: Any, rows: slice = ALL) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the last layer's output for x (B, in)."""
-        for layer in self.layers:
-            x = layer.forward(x, rows)
+        for layer in self.inner.values():
+            x = layer.forward(x)
         return x
 
-    def backward(self, dy: Any) -> Any:
-        """Return dx (B, in), and overwrite the gradients of all parameters."""
-        dx = self.backward_input(dy)
-        for layer in self.linears:
-            layer.backward_params()
-        return dx
-
-    def backward_input(self, dy: Any, rows: slice = ALL) -> Any:
-        """Return dx alone; the gradients of the parameters are left for `backward_params`."""
-        for layer in reversed(self.layers):
-            dy = layer.backward_input(dy, rows)
+    def backward_input(self, dy: Any) -> Any:
+        """Return dx (B, in) for dy (B, out)."""
+        for layer in reversed(self.inner.values()):
+            dy = layer.backward_input(dy)
         return dy
 
-    def backward_to_first(self, dy: Any, rows: slice = ALL) -> None:
-        """As `backward_input`, but stop at the first layer: nobody asks for the data's gradient."""
-        for layer in reversed(self.layers[1:]):
-            dy = layer.backward_input(dy, rows)
-        self.layers[0].keep(dy)
+    def keep(self, dy: Any) -> None:
+        """As `backward_input`, but the first layer computes no dx: nobody asks for the data's."""
+        first, *others = self.inner.values()
+        for layer in reversed(others):
+            dy = layer.backward_input(dy)
+        first.keep(dy)
 
 
 class Reparameterize(Layer):
     """z = mu + exp(logvar/2) eps: a draw from N(mu, e^logvar) through which gradients pass."""
 
-    def forward(self, mu: Any, logvar: Any, eps: Any, rows: slice = ALL) -> Any:
+    def forward(self, mu: Any, logvar: Any, eps: Any) -> Any:
         """Return z (B, Z) for mu, logvar and the given noise eps, each (B, Z)."""
         self.noise = self.like("noise", eps)
-        z = self.like("z", eps)
-        self.formulas.reparameterize(
-            cut(mu, rows), cut(logvar, rows), cut(eps, rows), cut(self.noise, rows), cut(z, rows)
-        )
-        return z
+        return self.formulas.reparameterize(mu, logvar, eps, self.noise, self.like("z", eps))
 
-    def backward(self, dz: Any, dmu: Any, dlogvar: Any, rows: slice = ALL) -> None:
+    def backward(self, dz: Any, dmu: Any, dlogvar: Any) -> None:
         """Add the gradients through z to dmu and dlogvar (B, Z), which hold those of the KL."""
-        self.formulas.reparameterize_backward(
-            cut(dz, rows),
-            cut(self.noise, rows),
-            cut(self.like("work", dz), rows),
-            cut(dmu, rows),
-            cut(dlogvar, rows),
-        )
+        self.formulas.reparameterize_backward(dz, self.noise, dmu, dlogvar)

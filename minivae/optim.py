@@ -46,9 +46,7 @@ class Adam:
         self.theta, self.grad = params.theta, params.grad
         self.backend, self.formulas = backend, backend.formulas
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
-        self.m, self.v, self._work = (
-            backend.empty(self.theta.shape, self.theta.dtype) for _ in range(3)
-        )
+        self.m, self.v = (backend.empty(self.theta.shape, self.theta.dtype) for _ in range(2))
         self.m[...] = 0
         self.v[...] = 0
         self.steps = 0
@@ -67,7 +65,6 @@ class Adam:
 
     def update(self, part: slice) -> None:
         """Update one part of the vector; processes may update different parts at once."""
-        scratch = self._work[part.start : part.stop]  # other parts, other scratch
         for start in range(part.start, part.stop, self.backend.block):
             block: Any = slice(start, min(start + self.backend.block, part.stop))
             self.formulas.adam(
@@ -79,5 +76,4 @@ class Adam:
                 self.beta2,
                 self._rate,
                 self._floor,
-                scratch[: block.stop - block.start],
             )

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+ALL = slice(None)
+
 
 class Parameters:
     """Named arrays that lie one after another in a flat vector, and their gradients likewise.
@@ -48,6 +50,18 @@ class Parameters:
         self.slices = MappingProxyType(slices)
         self.views = self._views(self.theta, shapes)
         self.grad_views = self._views(self.grad, shapes)
+
+    def within(self, name: str, part: slice) -> slice | None:
+        """Return which rows of a parameter lie in a part of the flat vector: ALL, some, or None."""
+        if part == ALL:
+            return ALL
+        place, rows = self.slices[name], self.views[name].shape[0]
+        width = max(1, (place.stop - place.start) // rows)
+        first = max(0, (part.start - place.start) // width)
+        last = min(rows, (part.stop - place.start) // width)
+        if first >= last:
+            return None
+        return ALL if last - first == rows else slice(first, last)
 
     def _views(self, flat: Any, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, Any]:
         return MappingProxyType(

@@ -1,23 +1,24 @@
-"""The variational autoencoder: how the layers are wired, one training step, what a model can do.
+"""The variational autoencoder: what it is composed of, one training step, what a model can do.
 
-The arithmetic is in formulas.py and layers.py; threads, data, optimizer and loop are elsewhere.
+The step itself is the bound's (parts/elbo.py), the arithmetic is in formulas.py; data, optimizer
+and loop are elsewhere.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minivae import networks
 from minivae.backend import Backend, get_backend
 from minivae.errors import ArgumentError
-from minivae.layers import ALL, Buffers, Linear, ReLU, Reparameterize, Sequential, cut
+from minivae.layers import Layer
 from minivae.noise import generator
 from minivae.params import Parameters
+from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS
 
 BLOCK = 1000  # images at a time where a whole data set passes through
 
@@ -30,8 +31,8 @@ class Terms(NamedTuple):
     kl: Any
 
 
-class VAE:
-    """A VAE with Bernoulli pixels and a Gaussian latent space (Kingma and Welling 2014).
+class VAE(Layer):
+    """A variational autoencoder (Kingma and Welling 2014), composed of parts.
 
     Parameters
     ----------
@@ -44,11 +45,13 @@ class VAE:
     beta : float
         Weight of the KL term (1: the evidence lower bound).
     seed : int
-        Seed of the initial weights, uniform in ±1/sqrt(fan_in).
+        Seed of the initial weights.
     dtype : str
         "float32" to train, "float64" to check.
     backend : str or Backend
         "numpy" or "cupy".
+    likelihood, posterior, prior, bound : str
+        Names of the parts: see the lists in `minivae.parts`.
 
     Attributes
     ----------
@@ -60,7 +63,7 @@ class VAE:
     Raises
     ------
     ArgumentError
-        If a size is below 1, beta is negative or the seed is.
+        If a size is below 1, beta is negative or the seed is, or a part is unknown.
     """
 
     def __init__(
@@ -72,6 +75,10 @@ class VAE:
         seed: int = 0,
         dtype: str = "float32",
         backend: str | Backend = "numpy",
+        likelihood: str = "bernoulli",
+        posterior: str = "gaussian",
+        prior: str = "normal",
+        bound: str = "elbo",
     ) -> None:
         hidden = tuple(hidden)
         sizes = [("pixels", pixels), ("latent", latent), *(("hidden", h) for h in hidden)]
@@ -84,49 +91,38 @@ class VAE:
             raise ArgumentError(f"the seed must be 0 or larger, not {seed}")
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise ArgumentError(f"dtype must be float32 or float64, not {dtype}")
+        backend = get_backend(backend)
+        inner = _pieces(pixels, hidden, latent, likelihood, posterior, prior, backend)
+        super().__init__(inner=inner, seed=seed, dtype=dtype, backend=backend)
+        self.bound = _named(BOUNDS, bound, "bound")()
         self.pixels, self.hidden, self.latent = pixels, hidden, latent
         self.beta, self.seed, self.dtype = beta, seed, np.dtype(dtype)
-        self.backend = get_backend(backend)
-        self.formulas = self.backend.formulas
-        self.buffers = Buffers(self.backend)
-
-        widths = {
-            "encoder": (pixels, *hidden, 2 * latent),
-            "decoder": (latent, *reversed(hidden), pixels),
-        }
-        self.parameters = Parameters(
-            _shapes(widths), lambda shape: self.backend.empty(shape, self.dtype)
-        )
-        self.encoder = self._network("encoder", widths["encoder"])
-        self.decoder = self._network("decoder", widths["decoder"])
-        self.sampler = Reparameterize(self.backend)
-        self.linears = [*reversed(self.decoder.linears), *reversed(self.encoder.linears)]
-
-    def _network(self, name: str, widths: tuple[int, ...]) -> Sequential:
-        layers: list[Any] = []
-        for inputs, outputs in pairwise(widths):
-            if layers:
-                layers.append(ReLU(self.backend))
-            linear = Linear(
-                inputs,
-                outputs,
-                params=self.parameters,
-                prefix=f"{name}.{len(layers)}.",
-                seed=self.seed,
-                backend=self.backend,
-            )
-            layers.append(linear)
-        return Sequential(layers)
+        self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
 
     @property
-    def params(self) -> Mapping[str, Any]:
-        """Views of the parameters by name."""
-        return self.parameters.views
+    def encoder(self) -> Any:
+        """The network from x to the posterior's stats."""
+        return self.inner["encoder"]
 
     @property
-    def grads(self) -> Mapping[str, Any]:
-        """Views of the gradients that the last step left, by name."""
-        return self.parameters.grad_views
+    def decoder(self) -> Any:
+        """The network from z to the likelihood's eta."""
+        return self.inner["decoder"]
+
+    @property
+    def likelihood(self) -> Any:
+        """p(x|eta)."""
+        return self.inner["likelihood"]
+
+    @property
+    def posterior(self) -> Any:
+        """q(z|stats)."""
+        return self.inner["posterior"]
+
+    @property
+    def prior(self) -> Any:
+        """p(z)."""
+        return self.inner["prior"]
 
     @property
     def theta(self) -> Any:
@@ -137,6 +133,13 @@ class VAE:
     def grad(self) -> Any:
         """All gradients as one flat vector."""
         return self.parameters.grad
+
+    def spec(self) -> dict[str, Any]:
+        """Return the arguments that make this model again, but for backend and dtype."""
+        sizes = ("pixels", "hidden", "latent", "beta", "seed")
+        parts = ("likelihood", "posterior", "prior", "bound")
+        kinds = {name: getattr(self, name).kind for name in parts}
+        return {name: getattr(self, name) for name in sizes} | kinds
 
     # --- one step ------------------------------------------------------------------------------
 
@@ -153,98 +156,32 @@ class VAE:
         x, eps = self._pixels(x), self._latents(eps)
         if len(x) != len(eps) or len(x) == 0:
             raise ArgumentError(f"{len(x)} images and {len(eps)} rows of noise: give one row each")
-        nll, kl = self.backward_rows(x, eps)
-        self.backward_params()
+        nll, kl = self.bound.step(self, x, eps, 1 / len(x), self.beta)
+        self.gradients()
         return Terms(nll + self.beta * kl, nll, kl)
-
-    def backward_rows(self, x: Any, eps: Any, rows: slice = ALL) -> tuple[Any, Any]:
-        """Pass some rows of the batch forward and back; return their part of (nll, kl).
-
-        The parameters' gradients follow from `backward_params`, once all rows are done.
-        """
-        f, scale = self.formulas, 1 / len(x)
-        dlogits, work = self._buffer("dlogits", x), self._buffer("work", x)
-        dstats = self.buffers.get("dstats", len(x), 2 * self.latent, x.dtype)
-        dmu, dlogvar = self._halves(dstats)
-
-        stats = self.encoder.forward(x, rows)  # q(z|x)
-        mu, logvar = self._halves(stats)
-        z = self.sampler.forward(mu, logvar, eps, rows)  # z = mu + sigma * eps
-        logits = self.decoder.forward(z, rows)  # p(x|z)
-
-        xs, ls, dls, ws = (cut(a, rows) for a in (x, logits, dlogits, work))
-        nll = f.bernoulli_nll(ls, xs, scale, ws, dls)  # value, and its gradient into dlogits
-        work = self._buffer("kl work", eps)
-        mus, lvs, ws, dms, dlvs = (cut(a, rows) for a in (mu, logvar, work, dmu, dlogvar))
-        kl = f.gaussian_kl(mus, lvs, self.beta, scale, ws, dms, dlvs)
-
-        dz = self.decoder.backward_input(dlogits, rows)
-        self.sampler.backward(dz, dmu, dlogvar, rows)  # adds the path through z to the KL's own
-        self.encoder.backward_to_first(dstats, rows)  # dmu and dlogvar are the halves of dstats
-        return nll, kl
-
-    def backward_params(self, part: slice = ALL) -> None:
-        """Overwrite the gradients in a part of the flat vector, once all rows have passed."""
-        for linear in self.linears:
-            linear.backward_params(part)
-
-    def parts(self, n: int) -> list[slice]:
-        """Return the flat vector cut into n parts of nearly equal size, between rows of weights.
-
-        A cut near the end of a layer is made there: products of whole layers are quicker.
-        """
-        ends = [0]
-        for k in range(1, n):
-            end = self.theta.size * k // n
-            for linear in self.linears:
-                weight, bias = linear.slices
-                if weight.start <= end < bias.stop:
-                    before, after = end - weight.start, bias.stop - end
-                    if min(before, after) <= self.theta.size // 64:
-                        end = weight.start if before < after else bias.stop
-                    elif end < weight.stop:
-                        end -= before % linear.inputs
-                    break
-            ends.append(end)
-        ends.append(self.theta.size)
-        return [slice(start, stop) for start, stop in pairwise(ends)]
-
-    def forward_rows(self, x: Any, eps: Any, rows: slice = ALL) -> tuple[Any, Any]:
-        """Return log p(x|z) and the KL of each of these rows, both (b,); no gradients."""
-        f = self.formulas
-        stats = self.encoder.forward(x, rows)
-        mu, logvar = (cut(half, rows) for half in self._halves(stats))
-        z = self.sampler.forward(*self._halves(stats), eps, rows)
-        logits = cut(self.decoder.forward(z, rows), rows)
-        log_likelihood = self.backend.empty((len(logits),), x.dtype)
-        f.bernoulli_log_likelihood(
-            logits, cut(x, rows), cut(self._buffer("work", x), rows), log_likelihood
-        )
-        kl = f.gaussian_kl_each(mu, logvar, self.backend.empty(mu.shape, x.dtype)).sum(axis=1)
-        return log_likelihood, kl
 
     # --- what a model can do -------------------------------------------------------------------
 
     def encode(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return mu and log variance of q(z|x), each (N, Z), for pixels x (N, D) in [0, 1]."""
-        stats = self._by_blocks(
-            self.twin().encoder.forward, self._rows_of(x, self.pixels, "images")
-        )
-        return stats[:, : self.latent], stats[:, self.latent :]
+        twin = self.twin()
+        stats = self._by_blocks(twin.encoder.forward, self._rows_of(x, self.pixels, "images"))
+        return self.posterior.halves(stats)
 
     def decode(self, z: Any) -> np.ndarray:
-        """Return the pixels' probabilities (N, D) for points z (N, Z) of the latent space."""
+        """Return the mean of p(x|z), (N, D), for points z (N, Z) of the latent space."""
         return self._by_blocks(self.twin()._decode, self._rows_of(z, self.latent, "latent points"))
 
     def reconstruct(self, x: Any) -> np.ndarray:
-        """Return decode(mu) for the mu of each image x (N, D): probabilities (N, D)."""
+        """Return decode(mu) for the mu of each image x (N, D): means (N, D)."""
         return self._by_blocks(self.twin()._reconstruct, self._rows_of(x, self.pixels, "images"))
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """Return the pixels' probabilities (n, D) for n draws of z from the prior N(0, 1)."""
+        """Return the mean of p(x|z), (n, D), for n draws of z from the prior."""
         if n < 1:
             raise ArgumentError(f"the number of samples must be at least 1, not {n}")
-        return self.decode(generator(seed, "sample").standard_normal((n, self.latent)))
+        eps = generator(seed, "sample").standard_normal((n, self.latent))
+        return self.decode(self.prior.draw(eps))
 
     def log_likelihood(self, x: Any, samples: int = 100, seed: int = 0) -> np.ndarray:
         """Return the importance-weighted bound on log p(x), (N,), in nats.
@@ -262,50 +199,26 @@ class VAE:
         )
 
     def _log_likelihood(self, x: Any, samples: int, rng: np.random.Generator) -> np.ndarray:
-        f, weights = self.formulas, np.empty((samples, len(x)))
-        mu, logvar = (self.backend.to_host(a).copy() for a in self._halves(self.encoder.forward(x)))
-        out, work = self.backend.empty((len(x),), x.dtype), self._buffer("work", x)
+        weights = np.empty((samples, len(x)))
+        stats = self.encoder.forward(x).copy()
         for k in range(samples):
-            eps = rng.standard_normal(mu.shape, dtype=self.dtype)
-            z = mu + np.exp(logvar / 2) * eps
-            log_prior_over_q = (eps * eps - z * z + logvar).sum(axis=1) / 2
-            logits = self.decoder.forward(self._block(z))
-            f.bernoulli_log_likelihood(logits, x, work, out)
-            weights[k] = self.backend.to_host(out) + log_prior_over_q
+            eps = self._block(rng.standard_normal((len(x), self.latent), dtype=self.dtype))
+            z, log_q = self.posterior.forward(stats, eps)
+            log_p = self.likelihood.forward(self.decoder.forward(z), x)
+            weights[k] = self.backend.to_host(log_p + self.prior.forward(z) - log_q)
         top = weights.max(axis=0)
         return top + np.log(np.exp(weights - top).mean(axis=0))
 
     def _decode(self, z: Any) -> Any:
-        logits = self.decoder.forward(z)
-        return self.formulas.sigmoid(logits, self._buffer("work", logits))
+        return self.likelihood.mean(self.decoder.forward(z))
 
     def _reconstruct(self, x: Any) -> Any:
-        mu, _ = self._halves(self.encoder.forward(x))
-        z = self._buffer("mu", mu)
+        mu, _ = self.posterior.halves(self.encoder.forward(x))
+        z = self.like("mu", mu)
         z[...] = mu
         return self._decode(z)
 
-    def twin(self) -> VAE:
-        """Return a model with the same parameters, in the same memory, and buffers of its own."""
-        twin = copy.copy(self)
-        twin.buffers = Buffers(self.backend)
-        twin.encoder, twin.decoder = self.encoder.twin(), self.decoder.twin()
-        twin.sampler = self.sampler.twin()
-        twin.linears = [*reversed(twin.decoder.linears), *reversed(twin.encoder.linears)]
-        return twin
-
-    def fix_buffers(self, fixed: bool) -> None:
-        """Refuse (or allow) new buffers for the step: other processes would not know of them."""
-        for layer in (self, self.sampler, *self.encoder.layers, *self.decoder.layers):
-            layer.buffers.fixed = fixed
-
     # --- shapes --------------------------------------------------------------------------------
-
-    def _halves(self, stats: Any) -> tuple[Any, Any]:
-        return stats[:, : self.latent], stats[:, self.latent :]
-
-    def _buffer(self, name: str, array: Any) -> Any:
-        return self.buffers.get(name, *array.shape, array.dtype)
 
     def _block(self, rows: Any) -> Any:
         return self.backend.asarray(rows, self.dtype)
@@ -333,14 +246,53 @@ class VAE:
         return out
 
 
-def _shapes(widths: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of every parameter: ReLU layers take the odd places between."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for network, sizes in widths.items():
-        for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-            shapes[f"{network}.{2 * i}.weight"] = (outputs, inputs)
-            shapes[f"{network}.{2 * i}.bias"] = (outputs,)
-    return shapes
+def _pieces(
+    pixels: int,
+    hidden: Sequence[int],
+    latent: int,
+    likelihood: str,
+    posterior: str,
+    prior: str,
+    backend: Backend,
+) -> dict[str, Layer]:
+    """Return the layers that a model is made of, without memory for their parameters yet."""
+    ends = _named(LIKELIHOODS, likelihood, "likelihood")(pixels, backend=backend)
+    stats = _named(POSTERIORS, posterior, "posterior")(latent, backend=backend)
+    encoder, decoder = networks.build(
+        hidden, pixels, stats.width * latent, latent, ends.width * pixels, backend
+    )
+    z = _named(PRIORS, prior, "prior")(latent, backend=backend)
+    return {
+        "encoder": encoder,
+        "decoder": decoder,
+        "likelihood": ends,
+        "posterior": stats,
+        "prior": z,
+    }
+
+
+def shapes(
+    pixels: int,
+    hidden: Sequence[int],
+    latent: int,
+    likelihood: str = "bernoulli",
+    posterior: str = "gaussian",
+    prior: str = "normal",
+    bound: str = "elbo",
+) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every parameter of such a model, without making one."""
+    _named(BOUNDS, bound, "bound")
+    pieces = _pieces(pixels, hidden, latent, likelihood, posterior, prior, get_backend())
+    return Layer(inner=pieces).shapes
+
+
+def _named(parts: Sequence[type], kind: str, what: str) -> Callable[..., Any]:
+    """Return the part of that name."""
+    for part in parts:
+        if part.kind == kind:
+            return part
+    kinds = ", ".join(part.kind for part in parts)
+    raise ArgumentError(f"{what} {kind!r} is unknown: {kinds}")
 
 
 def _blocks(rows: Any, size: int) -> Iterator[Any]:

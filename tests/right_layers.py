@@ -117,9 +117,9 @@ def draw(rng):
         lambda: (
             Sequential(
                 [
-                    BuiltIn(width, 6, prefix="0.", seed=seed, dtype=dtype),
+                    BuiltIn(width, 6, seed=seed, dtype=dtype),
                     BuiltInReLU(),
-                    BuiltIn(6, out, prefix="2.", seed=seed, dtype=dtype),
+                    BuiltIn(6, out, seed=seed + 1, dtype=dtype),
                     Tanh(),
                 ]
             ),

@@ -5,6 +5,7 @@ import os
 import tracemalloc
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minivae
+from minivae.data import Dataset
 from minivae.errors import ArgumentError, CheckpointError, NotFiniteError, WriteError
 from minivae.runs import checkpoint
 from minivae.storage import sealed
@@ -376,3 +378,15 @@ def test_order_of_writing(file, monkeypatch):
     monkeypatch.setattr(os, "replace", replace)
     checkpoint.save(file, VAE(6, (), 1))
     assert calls == ["file", "rename", "folder"]
+
+
+def test_a_checkpoint_of_the_first_version_goes_on():
+    """Made by version 0.1.0, before models had parts; its third epoch gave the numbers below."""
+    x = np.random.default_rng(0).integers(0, 256, (60, 9), dtype=np.uint8)
+    noise = Dataset("noise", x[:50], x[50:], None, None, (3, 3))
+    old = checkpoint.resume(Path(__file__).parent / "golden" / "checkpoint-0.1.0.npz", noise)
+    assert (old.vae.hidden, old.vae.beta, old.vae.likelihood.kind) == ((5, 4), 0.5, "bernoulli")
+    assert [record.test_loss for record in old.history] == [6.421203682105989, 6.414416109584272]
+    (record,) = old.run(3, threads=1)
+    # Other processors' products may round otherwise.
+    assert record.test_loss == pytest.approx(6.40741139613092, rel=1e-5)

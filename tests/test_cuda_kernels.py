@@ -204,10 +204,10 @@ def test_what_is_not_a_number_stays_so(f):
         assert np.isnan(wide(out)[0, 0]) and not np.isnan(wide(out)[0, 1:]).any()
     pixels, dlogits = frame.array([[0.0, 1.0, 0.0, 1.0]]), frame.empty(1, 4)
     x = frame.array([[np.nan, 1.0, 1.0, 1.0]])
-    assert np.isnan(view(f.bernoulli_nll(x, pixels, 1.0, None, dlogits)))
+    assert np.isnan(view(f.bernoulli_nll(x, pixels, 1.0, dlogits)))
     mu, dmu = frame.array([[0.0, 1.0, 0.0, 1.0]]), frame.empty(1, 4)
-    assert np.isnan(view(f.gaussian_kl(mu, x, 1.0, 1.0, None, dmu, dlogits)))
-    assert np.isnan(view(f.gaussian_kl(x, mu, 1.0, 1.0, None, dmu, dlogits)))
+    assert np.isnan(view(f.gaussian_kl(mu, x, 1.0, 1.0, dmu, dlogits)))
+    assert np.isnan(view(f.gaussian_kl(x, mu, 1.0, 1.0, dmu, dlogits)))
 
 
 @few
@@ -225,10 +225,8 @@ def test_reparameterization(f, B, Z, dtype):
 
     dz, dstats = frame.normal(B, Z), frame.normal(B, 2 * Z)
     want = wide(dstats)
-    formulas.reparameterize_backward(
-        wide(dz), wide(noise), np.empty((B, Z)), want[:, :Z], want[:, Z:]
-    )
-    f.reparameterize_backward(dz, noise, None, dstats[:, :Z], dstats[:, Z:])
+    formulas.reparameterize_backward(wide(dz), wide(noise), want[:, :Z], want[:, Z:])
+    f.reparameterize_backward(dz, noise, dstats[:, :Z], dstats[:, Z:])
     near(dstats, want, 4, wide(dz) * wide(noise))
     frame.check()
 
@@ -242,20 +240,20 @@ def test_likelihood(f, B, D, dtype, scale):
     values = []
 
     def run():
-        values.append(f.bernoulli_nll(logits, x, 1 / B, None, dlogits))
+        values.append(f.bernoulli_nll(logits, x, 1 / B, dlogits))
         return values[-1], dlogits
 
     both_ways(f, run)
-    want, work = np.empty((B, D)), np.empty((B, D))
-    value = formulas.bernoulli_nll(wide(logits), wide(x), 1 / B, work, want)
+    want = np.empty((B, D))
+    value = formulas.bernoulli_nll(wide(logits), wide(x), 1 / B, want)
     near(dlogits, want, 6, 1 / B)
     # each of D pixels is computed in the kernel's type and wrong by some eps of its largest part
     got, pixel = float(view(values[-1])), 1 + np.abs(wide(logits)).max()
     assert abs(got - value) <= 4 * np.finfo(dtype).eps * D * pixel
 
     each, want = frame.empty(B), np.empty(B)
-    both_ways(f, lambda: [f.bernoulli_log_likelihood(logits, x, None, each)])
-    formulas.bernoulli_log_likelihood(wide(logits), wide(x), work, want)
+    both_ways(f, lambda: [f.bernoulli_log_likelihood(logits, x, each)])
+    formulas.bernoulli_log_likelihood(wide(logits), wide(x), want)
     assert np.abs(wide(each) - want).max() <= 4 * np.finfo(dtype).eps * D * pixel
     frame.check()
 
@@ -265,7 +263,7 @@ def test_likelihood_far_out(f, logit):
     frame = Frame(f, "float32", 0, 0)
     for pixel in (0.0, 0.25, 1.0):
         logits, x, dlogits = frame.array([[logit]]), frame.array([[pixel]]), frame.empty(1, 1)
-        value = float(view(f.bernoulli_nll(logits, x, 1.0, None, dlogits)))
+        value = float(view(f.bernoulli_nll(logits, x, 1.0, dlogits)))
         exact = np.logaddexp(0.0, logit) - pixel * logit
         assert value == pytest.approx(exact, rel=1e-6, abs=1e-38)
         sigmoid = 0.5 * (1 + np.tanh(logit / 2))
@@ -283,7 +281,7 @@ def test_divergence(f, B, Z, dtype, beta):
     values = []
 
     def run(beta=beta):
-        values.append(f.gaussian_kl(mu, logvar, beta, 1 / B, None, dmu, dlogvar))
+        values.append(f.gaussian_kl(mu, logvar, beta, 1 / B, dmu, dlogvar))
         return values[-1], dstats
 
     both_ways(f, run)
@@ -291,10 +289,8 @@ def test_divergence(f, B, Z, dtype, beta):
     by_array = run(on_device)
     assert all(a.tobytes() == view(b).tobytes() for a, b in zip(by_number, by_array, strict=True))
 
-    want, work = np.empty((B, 2 * Z)), np.empty((B, Z))
-    value = formulas.gaussian_kl(
-        wide(mu), wide(logvar), beta, 1 / B, work, want[:, :Z], want[:, Z:]
-    )
+    want = np.empty((B, 2 * Z))
+    value = formulas.gaussian_kl(wide(mu), wide(logvar), beta, 1 / B, want[:, :Z], want[:, Z:])
     near(dstats, want, 6)
     largest = (np.exp(wide(logvar)) + wide(mu) ** 2 + np.abs(wide(logvar))).sum() / B
     assert abs(float(view(values[-1])) - value) <= 4 * np.finfo(dtype).eps * largest
@@ -309,9 +305,7 @@ def test_divergence(f, B, Z, dtype, beta):
 def test_divergence_is_exact_near_the_prior(f):
     frame = Frame(f, "float32", 0, 0)
     mu, logvar = frame.array([[0.0]]), frame.array([[1e-3]])
-    value = float(
-        view(f.gaussian_kl(mu, logvar, 1.0, 1.0, None, frame.empty(1, 1), frame.empty(1, 1)))
-    )
+    value = float(view(f.gaussian_kl(mu, logvar, 1.0, 1.0, frame.empty(1, 1), frame.empty(1, 1))))
     v = float(view(logvar)[0, 0])
     exact = (v**2 / 2 + v**3 / 6) / 2
     assert value == pytest.approx(exact, rel=2e-4)  # e^v - 1 - v keeps all but 1 rounding of v
@@ -328,8 +322,8 @@ def test_adam(f, size, dtype, step):
     want = [wide(a) for a in arrays]
     rate, floor = f.adam_constants(step, 1e-3, 0.9, 0.999, 1e-8)
     before = [view(a).copy() for a in arrays]
-    formulas.adam(*want, 0.9, 0.999, rate, floor, np.empty(size))
-    f.adam(*arrays, 0.9, 0.999, rate, floor, None)
+    formulas.adam(*want, 0.9, 0.999, rate, floor)
+    f.adam(*arrays, 0.9, 0.999, rate, floor)
     after = [view(a).copy() for a in arrays]
     for got, expected in zip(arrays, want, strict=True):
         near(got, expected, 4, rate * np.abs(expected).max())
@@ -454,12 +448,12 @@ for Guarded.side in (0, 1):
             getattr(f, name)(new(B, H), new(B, H))
             getattr(f, name + "_backward")(new(B, H), new(B, H), new(B, H))
         f.reparameterize(*(new(B, H) for _ in range(5)))
-        f.reparameterize_backward(*(new(B, H) for _ in range(5)))
-        f.bernoulli_nll(new(B, H), new(B, H), 1.0, None, new(B, H))
-        f.gaussian_kl(new(B, H), new(B, H), 1.0, 1.0, None, new(B, H), new(B, H))
-        f.bernoulli_log_likelihood(new(B, H), new(B, H), None, new(B))
+        f.reparameterize_backward(*(new(B, H) for _ in range(4)))
+        f.bernoulli_nll(new(B, H), new(B, H), 1.0, new(B, H))
+        f.gaussian_kl(new(B, H), new(B, H), 1.0, 1.0, new(B, H), new(B, H))
+        f.bernoulli_log_likelihood(new(B, H), new(B, H), new(B))
         f.gaussian_kl_each(new(B, H), new(B, H), new(B, H))
-        f.adam(*(new(B * H) for _ in range(4)), 0.9, 0.999, 1e-3, 1e-8, None)
+        f.adam(*(new(B * H) for _ in range(4)), 0.9, 0.999, 1e-3, 1e-8)
 print("done")
 """
 

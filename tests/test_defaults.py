@@ -17,8 +17,8 @@ def test_the_default_model_is_the_one_of_the_readme():
 
 def test_a_linear_layer_of_its_own():
     layer = Linear(3, 2)
-    assert layer.name == "linear"
-    assert Linear(3, 2, prefix="encoder.0.").name == "encoder.0"
+    assert layer.name == "Linear"
+    assert VAE().encoder.layers[0].name == "encoder.0"
     assert np.array_equal(layer.params["weight"], Linear(3, 2, seed=0).params["weight"])
     assert not np.array_equal(layer.params["weight"], Linear(3, 2, seed=1).params["weight"])
 

@@ -52,21 +52,21 @@ def reparameterize(mu, logvar, eps):
 
 
 def reparameterize_backward(dz, noise, dmu, dlogvar):
-    f.reparameterize_backward(dz, noise, like(dz), dmu, dlogvar)
+    f.reparameterize_backward(dz, noise, dmu, dlogvar)
 
 
 def bernoulli_nll(logits, x, scale=1.0):
     dlogits = like(logits)
-    return f.bernoulli_nll(logits, x, scale, like(logits), dlogits), dlogits
+    return f.bernoulli_nll(logits, x, scale, dlogits), dlogits
 
 
 def gaussian_kl(mu, logvar, beta=1.0, scale=1.0):
     dmu, dlogvar = like(mu), like(mu)
-    return f.gaussian_kl(mu, logvar, beta, scale, like(mu), dmu, dlogvar), dmu, dlogvar
+    return f.gaussian_kl(mu, logvar, beta, scale, dmu, dlogvar), dmu, dlogvar
 
 
 def bernoulli_log_likelihood(logits, x):
-    return f.bernoulli_log_likelihood(logits, x, like(logits), like(logits[:, 0]))
+    return f.bernoulli_log_likelihood(logits, x, like(logits[:, 0]))
 
 
 def gaussian_kl_each(mu, logvar):
@@ -75,7 +75,7 @@ def gaussian_kl_each(mu, logvar):
 
 def adam(theta, grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     rate, floor = f.adam_constants(step, lr, beta1, beta2, eps)
-    f.adam(theta, grad, m, v, beta1, beta2, rate, floor, like(theta))
+    f.adam(theta, grad, m, v, beta1, beta2, rate, floor)
 
 
 # --- drawing -------------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ def test_every_formula_is_tested():
 def test_the_gradient_of_dark_pixels_keeps_its_digits_in_float32(logit, probability):
     """Adam divides by the gradient's size: a tiny gradient that is wrong by a third matters."""
     logits, x = np.full((2, 3), logit, np.float32), np.zeros((2, 3), np.float32)
-    work, dlogits = np.empty_like(x), np.empty_like(x)
-    value = f.bernoulli_nll(logits, x, 0.5, work, dlogits)
+    dlogits = np.empty_like(x)
+    value = f.bernoulli_nll(logits, x, 0.5, dlogits)
     np.testing.assert_allclose(dlogits, 0.5 * probability, rtol=1e-6)
     assert value == pytest.approx(3 * probability, abs=3e-7)

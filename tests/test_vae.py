@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from minivae import VAE, MinivaeError
 from minivae import vae as module
 from minivae.backend import NumpyBackend
+from minivae.training.sharing import parts
 
 
 def small(**settings):
@@ -118,7 +119,8 @@ def test_examples_are_not_all_near_a_kink():
 def _near_a_kink(vae, x, eps):
     """Tell whether some ReLU's input is so near 0 that a difference may cross the kink."""
     vae.step(x, eps)
-    inputs = [layer.buffers.get("y", len(x), layer.outputs, vae.dtype) for layer in vae.linears]
+    linears = [layer for layer in vae.leaves() if layer.shapes]
+    inputs = [layer.buffers.get("y", len(x), layer.outputs, vae.dtype) for layer in linears]
     return min(np.abs(a).min() for a in inputs) < 20 * 1e-5
 
 
@@ -128,13 +130,14 @@ def test_gradients_belong_to_the_noise_that_the_forward_used():
     x, eps = batch(vae, 4)
     gradients_hold(vae, x, eps)
 
-    backward = vae.sampler.backward
+    sampler = vae.posterior.sampler
+    backward = sampler.backward
 
     def with_other_noise(*arguments):
-        vae.sampler.noise = vae.sampler.noise[::-1].copy()
+        sampler.noise = sampler.noise[::-1].copy()
         backward(*arguments)
 
-    vae.sampler.backward = with_other_noise
+    sampler.backward = with_other_noise
     with pytest.raises(AssertionError, match=r"encoder\.0\.weight"):
         gradients_hold(vae, x, eps)
 
@@ -159,16 +162,26 @@ def test_a_step_leaves_its_inputs_and_the_parameters_alone():
 @pytest.mark.parametrize("cuts", [(0, 4, 8), (0, 1, 8), (0, 3, 5, 8)])
 @pytest.mark.parametrize("shares", [1, 2, 3])
 def test_a_batch_in_parts_has_the_same_gradients(cuts, shares):
-    whole, parts = small(hidden=(7, 5)), small(hidden=(7, 5))
+    """Each window of a model, once warm, computes its rows; then parts of the gradients follow."""
+    whole, shared = small(hidden=(7, 5)), small(hidden=(7, 5))
     x, eps = batch(whole, 8)
     terms = whole.step(x, eps)
-    slices = [slice(a, b) for a, b in pairwise(cuts)]
-    nll, kl = np.sum([parts.backward_rows(x, eps, rows) for rows in slices], axis=0)
-    for part in parts.parts(shares):
-        parts.backward_params(part)
+    shared.step(x[::-1].copy(), eps)  # other images: nothing of them may be left
+    given = next(layer for layer in shared.leaves() if "x" in layer.kept)
+    given.x[...] = x  # the first layer keeps the batch itself
+    rows = [slice(a, b) for a, b in pairwise(cuts)]
+    windows = [shared.window(one) for one in rows]
+    values = [
+        window.bound.step(window, x[one], eps[one], 1 / 8, window.beta)
+        for window, one in zip(windows, rows, strict=True)
+    ]
+    nll, kl = np.sum(values, axis=0)
+    shared.grad[...] = np.nan
+    for part in parts(shared, shares):
+        shared.gradients(part)
     assert nll == pytest.approx(terms.nll, rel=1e-13)
     assert kl == pytest.approx(terms.kl, rel=1e-13)
-    np.testing.assert_allclose(parts.grad, whole.grad, rtol=1e-11, atol=1e-15)
+    np.testing.assert_allclose(shared.grad, whole.grad, rtol=1e-11, atol=1e-15)
 
 
 def test_float32_creates_no_float64():
@@ -183,7 +196,7 @@ def test_float32_creates_no_float64():
     x, eps = (a.view(NoFloat64) for a in batch(vae, 130))
     vae.step(x, eps)
     assert vae.grad.dtype == np.float32
-    vae.forward_rows(x, eps)
+    vae.bound.terms(vae, x, eps)
 
 
 def test_float32_follows_float64():
@@ -236,11 +249,11 @@ def test_samples_are_decoded_draws_of_the_prior(in_small_blocks):
     assert abs(drawn[0].var() - 1) < 0.035
 
 
-def test_forward_rows_is_the_steps_loss_image_by_image():
+def test_terms_are_the_steps_loss_image_by_image():
     vae = small()
     x, eps = batch(vae, 6)
     terms = vae.step(x, eps)
-    log_likelihood, kl = vae.forward_rows(x, eps)
+    log_likelihood, kl = vae.bound.terms(vae, x, eps)
     assert log_likelihood.shape == kl.shape == (6,)
     assert -log_likelihood.mean() == pytest.approx(terms.nll, rel=1e-12)
     assert kl.mean() == pytest.approx(terms.kl, rel=1e-12)
@@ -330,20 +343,21 @@ def test_wrong_shapes_and_counts_are_refused(call):
 
 def test_parts_end_with_a_layer_where_they_nearly_do():
     vae = VAE()  # 784-256-128-20: half of the vector lies just before the encoder's end
-    assert vae.parts(2)[0].stop == vae.parameters.slices["decoder.0.weight"].start
-    third = vae.parts(3)[0].stop  # inside the first weight, far from its ends
+    assert parts(vae, 2)[0].stop == vae.parameters.slices["decoder.0.weight"].start
+    third = parts(vae, 3)[0].stop  # inside the first weight, far from its ends
     assert third == 784 * (vae.theta.size // 3 // 784)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 50])
 def test_parts_are_the_whole_vector_and_nearly_equal(n):
     vae = small(hidden=(7, 5))
-    parts = vae.parts(n)
-    assert [i for part in parts for i in range(vae.theta.size)[part]] == list(range(vae.theta.size))
-    longest_row = max(linear.inputs for linear in vae.linears)
-    for part in parts:
+    cut = parts(vae, n)
+    assert [i for part in cut for i in range(vae.theta.size)[part]] == list(range(vae.theta.size))
+    linears = [layer for layer in vae.leaves() if layer.shapes]
+    longest_row = max(linear.inputs for linear in linears)
+    for part in cut:
         assert abs((part.stop - part.start) - vae.theta.size / n) <= longest_row + 1
-        for linear in vae.linears:
-            weight = linear.slices[0]
+        for linear in linears:
+            weight = linear.places[0]
             if weight.start <= part.start < weight.stop:
                 assert (part.start - weight.start) % linear.inputs == 0

@@ -98,17 +98,13 @@ class CudaFormulas:
         """Overwrite noise with exp(logvar/2) eps and z with mu + noise."""
         return self._elementwise("reparameterize", mu, logvar, eps, noise, z)
 
-    def reparameterize_backward(
-        self, dz: Array, noise: Array, work: Array, dmu: Array, dlogvar: Array
-    ) -> None:
-        """Add dz to dmu and dz noise / 2 to dlogvar; `work` is not needed."""
+    def reparameterize_backward(self, dz: Array, noise: Array, dmu: Array, dlogvar: Array) -> None:
+        """Add dz to dmu and dz noise / 2 to dlogvar."""
         self._elementwise("reparameterize_backward", dz, noise, dmu, dlogvar)
 
     # --- The two terms of the loss -----------------------------------------------------------
 
-    def bernoulli_nll(
-        self, logits: Array, x: Array, scale: float, work: Array, dlogits: Array
-    ) -> Array:
+    def bernoulli_nll(self, logits: Array, x: Array, scale: float, dlogits: Array) -> Array:
         """Return the likelihood's value, a float64 on the device; overwrite dlogits."""
         rows, columns = logits.shape
         value = self.device.empty((), np.float64)
@@ -130,7 +126,6 @@ class CudaFormulas:
         logvar: Array,
         beta: float,
         scale: float,
-        work: Array,
         dmu: Array,
         dlogvar: Array,
     ) -> Array:
@@ -154,7 +149,7 @@ class CudaFormulas:
         )
         return value
 
-    def bernoulli_log_likelihood(self, logits: Array, x: Array, work: Array, out: Array) -> Array:
+    def bernoulli_log_likelihood(self, logits: Array, x: Array, out: Array) -> Array:
         """Overwrite out (B,) with log p(x|logits) of each image, in nats."""
         rows, columns = logits.shape
         self.device.launch(
@@ -182,9 +177,8 @@ class CudaFormulas:
         beta2: float,
         rate: float,
         floor: float,
-        work: Array,
     ) -> None:
-        """One update of theta, m and v in place; `work` is not needed."""
+        """One update of theta, m and v in place."""
         self._adam(theta, grad, m, v, beta1, beta2, float(rate), float(floor), None)
 
     def adam_on_device(

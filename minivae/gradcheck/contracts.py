@@ -114,7 +114,7 @@ def _kl(model: Any, x: Array, rng: np.random.Generator) -> Iterator[Contract]:
 def _draws(model: Any, rng: np.random.Generator) -> Iterator[Contract]:
     mu, logvar = rng.uniform(-2, 2, (2, model.latent))
     many = [np.tile(one, (DRAWS, 1)) for one in (mu, logvar)]
-    z = np.array(model.sampler.forward(*many, rng.standard_normal((DRAWS, model.latent))))
+    z = np.array(model.posterior.draw(np.hstack(many), rng.standard_normal((DRAWS, model.latent))))
     sigma = np.exp(logvar / 2)
     error = (z.mean(axis=0) - mu) / (sigma / DRAWS**0.5)
     law = "z has the mean mu (in standard errors, the dimension farthest off)"

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from minivae.errors import MinivaeError
 from minivae.gradcheck.report import Report
 from minivae.gradcheck.subject import Array, StepLayer, Subject
@@ -32,7 +34,7 @@ def _parts(layer: Any, inputs: list[Array]) -> Iterator[tuple[str, Any, Array]]:
     if isinstance(layer, StepLayer):
         vae, (x, eps) = layer.vae, inputs
         mu, logvar = (one.copy() for one in vae.encode(x))
-        z = vae.sampler.forward(mu, logvar, eps.astype(mu.dtype)).copy()
+        z = vae.posterior.draw(np.hstack([mu, logvar]), eps.astype(mu.dtype)).copy()
         for name, network, given in (("encoder", vae.encoder, x), ("decoder", vae.decoder, z)):
             for inner, part, one in _parts(network, [given.astype(mu.dtype)]):
                 yield f"{name}.{inner}", part, one

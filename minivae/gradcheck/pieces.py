@@ -70,7 +70,7 @@ class _Paths(_Terms):
 
 
 def _nll(vae: Any, mu: Array, logvar: Array, x: Array, eps: Array) -> Any:
-    logits = vae.decoder.forward(vae.sampler.forward(mu, logvar, eps))
+    logits = vae.decoder.forward(vae.posterior.draw(np.hstack([mu, logvar]), eps))
     return (np.logaddexp(0, logits) - x * logits).sum() / len(x)
 
 

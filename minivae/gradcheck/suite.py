@@ -46,8 +46,7 @@ class KL:
     def forward(self, mu: Array, logvar: Array) -> Any:
         """Return beta KL, the mean over the rows."""
         self.dmu, self.dlogvar = np.empty_like(mu), np.empty_like(mu)
-        work = np.empty_like(mu)
-        return BETA * f.gaussian_kl(mu, logvar, BETA, 1 / len(mu), work, self.dmu, self.dlogvar)
+        return BETA * f.gaussian_kl(mu, logvar, BETA, 1 / len(mu), self.dmu, self.dlogvar)
 
     def backward(self, dkl: Any) -> tuple[Array, Array]:
         """Return dmu and dlogvar."""
@@ -59,8 +58,8 @@ class Likelihood:
 
     def forward(self, logits: Array, x: Array) -> Any:
         """Return -log p(x), the mean over the rows."""
-        self.dlogits, work = np.empty_like(logits), np.empty_like(logits)
-        return f.bernoulli_nll(logits, x, 1 / len(x), work, self.dlogits)
+        self.dlogits = np.empty_like(logits)
+        return f.bernoulli_nll(logits, x, 1 / len(x), self.dlogits)
 
     def backward(self, dnll: Any) -> tuple[Array, None]:
         """Return dlogits."""
@@ -82,11 +81,11 @@ def suite(seed: int = 0) -> Iterator[tuple[str, Report | Contracts]]:
         "Sequential": (
             Sequential(
                 [
-                    Linear(7, 6, prefix="0.", dtype="float64"),
+                    Linear(7, 6, seed=0, dtype="float64"),
                     Tanh(),
-                    Linear(6, 4, prefix="2.", dtype="float64"),
+                    Linear(6, 4, seed=2, dtype="float64"),
                     ReLU(),
-                    Linear(4, 3, prefix="4.", dtype="float64"),
+                    Linear(4, 3, seed=4, dtype="float64"),
                     Sigmoid(),
                 ]
             ),

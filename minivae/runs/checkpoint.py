@@ -52,7 +52,7 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
     config: dict[str, Any] = {
         "format": FORMAT,
         "minivae": __version__,
-        "model": {name: getattr(vae, name) for name in claims.MODEL} | {"dtype": vae.dtype.name},
+        "model": vae.spec() | {"dtype": vae.dtype.name},
     }
     arrays = {}
     if training is not None:

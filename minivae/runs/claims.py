@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,10 @@ import numpy as np
 from minivae.data import BINARIZE
 from minivae.errors import NotFiniteError
 from minivae.training import Record
-from minivae.vae import VAE
+from minivae.vae import VAE, shapes
 
-MODEL = ("pixels", "hidden", "latent", "beta", "seed")
+MODEL = ("pixels", "hidden", "latent", "beta", "seed", "dtype")
+PARTS = ("likelihood", "posterior", "prior", "bound")
 MOMENTS, HISTORY = ("adam.m", "adam.v"), "history"
 
 
@@ -34,13 +34,13 @@ def model(config: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any) -
     hidden = [_whole(layers, i, 1) for i in layers]
     pixels, latent = _whole(model, "pixels", 1), _whole(model, "latent", 1)
     _whole(model, "seed"), _number(model, "beta")
-    if model.get("dtype") not in ("float32", "float64") or set(model) != {*MODEL, "dtype"}:
+    parts = {name: _text(model, name) for name in model.keys() & set(PARTS)}  # absent: today's
+    if model.get("dtype") not in ("float32", "float64") or set(model) - parts.keys() != {*MODEL}:
         raise ValueError("its model is of an unknown kind")
     # Sizes are compared with what the file holds before memory is taken for them.
-    widths = (pixels, *hidden, 2 * latent), (latent, *reversed(hidden), pixels)
-    size = sum((inputs + 1) * outputs for w in widths for inputs, outputs in pairwise(w))
-    mine = [name for name in arrays if name.startswith(("encoder.", "decoder."))]
-    if len(mine) != 4 * len(hidden) + 4 or sum(arrays[name].size for name in mine) != size:
+    known = {name: array.shape for name, array in arrays.items()}
+    wanted = shapes(pixels, hidden, latent, **parts) if len(hidden) < len(known) else {}
+    if not wanted or not wanted.items() <= known.items():
         raise ValueError(f"its arrays are not those of {pixels} pixels, hidden layers "
                          f"{hidden!r:.50} and latent size {latent}")  # fmt: skip
     vae = VAE(**model, backend=backend)

@@ -65,6 +65,7 @@ class DeviceSteps:
         dtype, pixels, latent = vae.dtype, vae.pixels, vae.latent
         self._x = device.empty((batch_size, pixels), dtype)
         self._eps = device.empty((batch_size, latent), dtype)
+        self.model = vae.twin()
         self._state = device.zeros((KL_SUM + 1,), np.float64)
         self._beta = self._state[BETA : BETA + 1]
         self._constants = self._state[BETA1 : FLOOR + 1]
@@ -128,8 +129,8 @@ class DeviceSteps:
         self._settings()
         if n == self.batch_size and self._graph is not None:
             self._graph.launch()
-            for linear, x in self._inputs:  # where whoever looks for them (watch.py) finds them
-                linear.x = x
+            for layer, x in self._inputs:  # where whoever looks for them (watch.py) finds them
+                layer.x = x
         else:
             self._launch(n)
         self.adam.advance()  # the host's own count, for checkpoints
@@ -162,12 +163,9 @@ class DeviceSteps:
             ),
             vae.dtype,
         )
-        beta, vae.beta = vae.beta, self._beta  # a graph must read it on the device
-        try:
-            nll, kl = vae.backward_rows(x, eps)
-        finally:
-            vae.beta = beta
-        rest = [linear.backward_params for linear in vae.linears]
+        # beta as an array: a graph must read it on the device.
+        nll, kl = self.model.bound.step(self.model, x, eps, 1 / n, self._beta)
+        rest = [layer.gradients for layer in reversed(list(self.model.leaves())) if layer.shapes]
         rest.append(
             lambda: device.launch("finish", (1,), (1,), (self._state, n, nll, kl), vae.dtype)
         )
@@ -240,7 +238,7 @@ class DeviceSteps:
             launched = self._snapshot()
             self._restore(before)
             graph = self.device.capture(lambda: self._launch(self.batch_size, spread=True))
-            inputs = [(linear, linear.x) for linear in self.vae.linears]
+            inputs = [(layer, layer.x) for layer in self.model.leaves() if "x" in layer.kept]
             for _ in range(steps):
                 graph.launch()
             captured = self._snapshot()

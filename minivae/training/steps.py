@@ -13,6 +13,7 @@ from minivae.backend import is_shared, shared_empty
 from minivae.data.pixels import Source, gather
 from minivae.noise import RowNoise
 from minivae.training.crew import Crew, available_cores, blas_threads, can_fork
+from minivae.training.sharing import Batch, parts
 
 
 def open_steps(
@@ -56,16 +57,20 @@ class Steps:
         self.vae, self.adam, self.source = vae, adam, source
         self.batch_size = batch_size
         self.threads = threads = available_cores() if threads is None else threads
+        # A twin: a step that others take meanwhile does not disturb its buffers.
+        self.model = vae.twin()
         shared = threads > 1 and is_shared(vae.theta) and is_shared(adam.m) and can_fork()
         self.members = threads if shared else 1
         empty = vae.backend.empty
         self._x = empty((batch_size, vae.pixels), vae.dtype)
         self._terms = empty((self.members, 2), np.float64)
+        self._settings = empty((2,), np.float64)
         self._raw = np.empty((batch_size, vae.pixels), source.rows.dtype)
         self._eps = np.zeros((batch_size, vae.latent), vae.dtype)
         self._uniform = np.empty((batch_size, vae.pixels), np.float32) if source.sampled else None
         self._room = shared_empty((len(source.rows) if shared else 0,), np.int64)
-        self._parts = vae.parts(self.members)
+        self._parts = parts(vae, self.members)
+        self._batches: dict[int, Batch] = {}
         self._crew: Crew = Crew(self.members)
         self._started = self._under_way = False
         self._limit: Any = None
@@ -87,17 +92,16 @@ class Steps:
         if self._limit is None:  # until `close`: BLAS's threads stay awake a while once called
             self._limit = blas_threads(1 if self.members > 1 else self.threads)
         if self.members > 1 and not self._started:
-            self.vae.backward_rows(self._x, self._eps)  # makes the buffers that will be shared
-            self.vae.fix_buffers(True)
+            self._warm()
             self._crew.start(self._follow)
             self._started = True
-        settings = self.adam.steps, self.adam.lr, self.vae.beta
-        self._crew.send((len(order), eps, uniform, first, settings))
+        self._crew.send((len(order), eps, uniform, first, self.adam.steps))
         self._crew.spread()
         self._under_way = True
 
     def step(self, i: int) -> float:
         """Take step i of the epoch; return the batch's loss in nats per image."""
+        self._settings[:] = self.adam.lr, self.vae.beta  # as they are now, for all processes
         self._crew.release()
         n = self._share(i)
         nll, kl = self._terms.sum(axis=0).tolist()
@@ -117,7 +121,6 @@ class Steps:
         self._crew.close()
         self._crew = Crew(self.members)
         self._started = False
-        self.vae.fix_buffers(False)
         if self._limit is not None:
             self._limit.restore_original_limits()
             self._limit = None
@@ -145,33 +148,57 @@ class Steps:
 
     def _follow(self) -> None:
         """As another process: compute shares of the epochs that the first one begins."""
-        for count, *noise, first, settings in self._crew.messages():
+        for count, *noise, first, steps in self._crew.messages():
+            self.adam.steps = steps
             self._crew.spread()
             self._set(self._room[:count], *noise)
-            self.adam.steps, self.adam.lr, self.vae.beta = settings
             for i in range(first, self._count):
                 if not self._crew.follow():
                     self._crew.meet()
                     break
+                self.adam.lr, self.vae.beta = self._settings.tolist()
                 self._share(i)
+
+    def _warm(self) -> None:
+        """Pass a batch, so that the buffers are there: windows of them are what is shared."""
+        model, n = self.model, self.batch_size
+        model.bound.step(model, self._x, self._eps, 1 / n, self.vae.beta)
+        self._batches.clear()
+
+    def _batch(self, n: int) -> Batch:
+        """Return what a batch of n images needs here; made once for each n."""
+        if n not in self._batches:
+            whole = self.model if n == self.batch_size else self.model.window(slice(0, n))
+            rows = self._crew.rows(n)
+            mine = whole.window(rows) if self.members > 1 else whole
+            uniform = None if self._uniform is None else self._uniform[:n][rows]
+            arrays = self._x[:n][rows], self._eps[:n][rows], self._raw[:n][rows], uniform
+            self._batches[n] = Batch(n, whole, mine, rows, *arrays)
+        return self._batches[n]
+
+    def _fill(self, batch: Batch, first: int) -> None:
+        """Draw my noise and gather my images: those of the epoch's places from `first` on."""
+        first += batch.rows.start
+        indices = self._order[first : first + len(batch.x)]
+        self._eps_noise.normal(first, batch.eps)
+        if batch.uniform is not None:
+            self._uniform_noise.uniform(first, batch.uniform)
+        gather(
+            *(self.source.rows, indices, batch.x, batch.raw),
+            binarize=self.source.binarize,
+            uniform=batch.uniform,
+        )
 
     def _share(self, i: int) -> int:
         """Compute this process's share of step i; return how many images the batch has."""
-        start = i * self.batch_size
-        indices = self._order[start : start + self.batch_size]
-        n = len(indices)
-        rows, x, eps = self._crew.rows(n), self._x[:n], self._eps[:n]
-        self._eps_noise.normal(start + rows.start, eps[rows])
-        uniform = None if self._uniform is None else self._uniform[rows]
-        if uniform is not None:
-            self._uniform_noise.uniform(start + rows.start, uniform)
-        binarize, raw = self.source.binarize, self._raw[rows]
-        gather(self.source.rows, indices[rows], x[rows], raw, binarize=binarize, uniform=uniform)
-        self._terms[self._crew.k] = self.vae.backward_rows(x, eps, rows)
-        self._crew.meet()
+        first = i * self.batch_size
+        batch = self._batch(min(self.batch_size, len(self._order) - first))
+        self._fill(batch, first)
+        model, beta = batch.mine, self.vae.beta
+        self._terms[self._crew.k] = model.bound.step(model, batch.x, batch.eps, 1 / batch.n, beta)
+        self._crew.meet()  # every layer has kept what its gradients need, of all images
         self.adam.advance()
-        part = self._parts[self._crew.k]
-        self.vae.backward_params(part)
-        self.adam.update(part)
+        batch.whole.gradients(self._parts[self._crew.k])
+        self.adam.update(self._parts[self._crew.k])
         self._crew.meet()
-        return n
+        return batch.n

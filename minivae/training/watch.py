@@ -66,7 +66,7 @@ class Watch:
         while t.step < last and fault is None:
             steps.step(t.step)
             t.step += 1
-            fault = self._fault(*steps.totals())
+            fault = self._fault(steps)
         when, where = f"step {t.step}", f", first in {fault[1]}" if fault else ""
         if fault is None:  # on a device that does not repeat itself to the bit
             when = f"one of the steps {first + 1} to {last}"
@@ -76,24 +76,25 @@ class Watch:
             f"{where}: try a smaller learning rate (now --lr {t.adam.lr:g})"
         )
 
-    def _fault(self, nll: float, kl: float) -> tuple[str, str] | None:
+    def _fault(self, steps: Any) -> tuple[str, str] | None:
         """Name what is not finite after a step, and its first tensor in the order of computing."""
         vae, adam = self.training.vae, self.training.adam
+        nll, kl = steps.totals()
         if not math.isfinite(nll + vae.beta * kl):
-            for linear in reversed(vae.linears):
-                if not _finite(linear.x):
-                    return "the loss", f"the input of {linear.name}"
+            for layer in steps.model.leaves():
+                if "x" in layer.kept and not _finite(layer.x):
+                    return "the loss", f"the input of {layer.name}"
             return "the loss", "the logits" if math.isfinite(kl) else "mu or logvar"
-        for linear in vae.linears:
-            for part, place in zip(linear.params, linear.slices, strict=True):
-                name = f"{linear.name}.{part}"
+        for layer in reversed(list(vae.leaves())):
+            names = [f"{layer.name}.{name}" for name in layer.shapes]
+            for name, place in zip(names, layer.places, strict=True):
                 if not _finite(vae.grad[place]):
                     return "the gradient", name
                 if not _finite(adam.v[place]):
                     return "the gradient's square", name
-            for part, place in zip(linear.params, linear.slices, strict=True):
+            for name, place in zip(names, layer.places, strict=True):
                 if not (_finite(vae.theta[place]) and _finite(adam.m[place])):
-                    return "a parameter", f"{linear.name}.{part}"
+                    return "a parameter", name
         return None
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from minivae import formulas as f
-from minivae.layers import ReLU
 from minivae.noise import generator
+from minivae.params import ALL
 from minivae.vae import VAE, Terms
 
 Array = np.ndarray
@@ -24,21 +24,18 @@ class BrokenVAE(VAE):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         mine = {name: getattr(self, name) for name in vars(type(self)) if hasattr(f, name)}
-        self.formulas = SimpleNamespace(**{**vars(f), **mine})
-        for part in (self.sampler, *self.encoder.layers, *self.decoder.layers):
-            part.formulas = self.formulas
-            if isinstance(part, ReLU):
-                part._backward = self.formulas.relu_backward
+        for layer in self.leaves():
+            layer.formulas = SimpleNamespace(**{**vars(f), **mine})
 
 
 class NoiseDrawnTwice(BrokenVAE):
     """backward draws an epsilon that forward never saw."""
 
     @staticmethod
-    def reparameterize_backward(dz: Array, noise: Array, work: Array, *sums: Array) -> None:
+    def reparameterize_backward(dz: Array, noise: Array, *sums: Array) -> None:
         """Add the paths through z, with noise of its own."""
         fresh = noise * np.random.default_rng().normal(size=noise.shape)
-        f.reparameterize_backward(dz, fresh, work, *sums)
+        f.reparameterize_backward(dz, fresh, *sums)
 
 
 class NoiseDrawnInside(BrokenVAE):
@@ -58,9 +55,7 @@ class SigmaIsVariance(BrokenVAE):
         return f.reparameterize(mu, 2 * logvar, eps, noise, z)
 
     @staticmethod
-    def reparameterize_backward(
-        dz: Array, noise: Array, work: Array, dmu: Array, dlogvar: Array
-    ) -> None:
+    def reparameterize_backward(dz: Array, noise: Array, dmu: Array, dlogvar: Array) -> None:
         """Add the paths through z."""
         dmu += dz
         dlogvar += dz * noise
@@ -70,9 +65,7 @@ class HalfForgotten(BrokenVAE):
     """dlogvar = dz eps sigma, without the half of exp(logvar / 2)."""
 
     @staticmethod
-    def reparameterize_backward(
-        dz: Array, noise: Array, work: Array, dmu: Array, dlogvar: Array
-    ) -> None:
+    def reparameterize_backward(dz: Array, noise: Array, dmu: Array, dlogvar: Array) -> None:
         """Add the paths through z."""
         dmu += dz
         dlogvar += dz * noise
@@ -82,7 +75,7 @@ class DeviationHasNoPath(BrokenVAE):
     """The path through z to the log variance is missing."""
 
     @staticmethod
-    def reparameterize_backward(dz: Array, noise: Array, work: Array, *sums: Array) -> None:
+    def reparameterize_backward(dz: Array, noise: Array, *sums: Array) -> None:
         """Add the path to mu alone."""
         sums[0][...] += dz
 
@@ -234,12 +227,11 @@ class ReLUPassesEverything(BrokenVAE):
 class HalvesExchanged(BrokenVAE):
     """The gradients of mu and of the log variance are written into each other's half."""
 
-    def backward_rows(self, *args: Any) -> Any:
-        """Pass forward and back with the halves exchanged."""
-        result = super().backward_rows(*args)
-        last = self.encoder.linears[-1]
+    def gradients(self, part: slice = ALL) -> None:
+        """Compute the gradients with the halves exchanged."""
+        last = self.encoder.layers[-1]
         last.dy[...] = np.roll(last.dy, self.latent, axis=1)
-        return result
+        super().gradients(part)
 
 
 class FirstLayerForgotten(BrokenVAE):
@@ -248,7 +240,7 @@ class FirstLayerForgotten(BrokenVAE):
     def step(self, x: Array, eps: Array) -> Terms:
         """Return the terms; no gradient for the first layer."""
         terms = super().step(x, eps)
-        for grad in self.encoder.linears[0].grads.values():
+        for grad in self.encoder.layers[0].grads.values():
             grad[...] = 0
         return terms
 

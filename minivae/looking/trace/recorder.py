@@ -67,6 +67,10 @@ class Recorder(NumpyBackend):
             }
         )
 
+    def twins(self, *functions: Callable[..., Any]) -> SimpleNamespace:
+        """Return formulas of a part's own file, watched."""
+        return SimpleNamespace(**{f.__name__: self._watched(f.__name__, f) for f in functions})
+
     def begin(self) -> None:
         """Count the calls from 0 again: a step begins."""
         self.count = 0

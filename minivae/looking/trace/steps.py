@@ -69,7 +69,7 @@ def trace_step(vae: VAE, x: np.ndarray, seed: int = 0, checks: int = 3, lr: floa
     if checks < 1:
         raise ArgumentError(f"the number of checks must be at least 1, not {checks}")
     recorder = Recorder()
-    copy = VAE(vae.pixels, vae.hidden, vae.latent, vae.beta, dtype="float64", backend=recorder)
+    copy = VAE(**vae.spec(), dtype="float64", backend=recorder)
     copy.theta[...] = vae.backend.to_host(vae.theta)
     x = np.ascontiguousarray(x, np.float64)
     eps = generator(seed, "eps").standard_normal((len(x), vae.latent))
@@ -148,5 +148,5 @@ def _numeric(
 
 def _loss(vae: VAE, x: np.ndarray, eps: np.ndarray) -> float:
     """Return the loss of the engine's pass there and back, without the parameters' gradients."""
-    nll, kl = vae.backward_rows(x, eps)
+    nll, kl = vae.bound.step(vae, x, eps, 1 / len(x), vae.beta)
     return nll + vae.beta * kl

@@ -64,9 +64,8 @@ class Writer:
         self._names: dict[Any, str] = {}
         self._made: dict[str, tuple[int, np.ndarray]] = {}  # array: the call that made it
         self._inputs: dict[str, str] = {}  # layer: the name of its x
-        linears = [[f"{part}.{i}" for i in range(0, 2 * len(vae.hidden) + 1, 2)]
-                   for part in ("encoder", "decoder")]  # fmt: skip
-        self._outputs = {linears[0][-1]: "stats", linears[1][-1]: "logits"}
+        last = vae.encoder.layers[-1].name, vae.decoder.layers[-1].name
+        self._outputs = dict(zip(last, ("stats", vae.likelihood.eta), strict=True))
         for name, array in (("x", x), ("eps", eps)):
             self._add("given", name, "", array)
         for name, view in vae.params.items():
@@ -94,9 +93,8 @@ class Writer:
             for name in ("mu", "logvar"):
                 self.nudges[f"d{name}_kl"] = (number - 1, self._made[name][1])
         if call.formula == "reparameterize_backward":
-            dmu = call.arguments["dmu"]
-            dstats = self.vae.buffers.get("dstats", len(dmu), 2 * dmu.shape[1], dmu.dtype)
-            place = place_of(VAE.backward_rows)
+            dstats = self.vae.prior.like("dstats", self._made["stats"][1])
+            place = place_of(self.vae.bound.step)
             self._add("backward", "dstats", "hstack([dmu, dlogvar])", dstats, place, None, "stats")
             self.nudges["dstats"] = self._made["stats"]
 
@@ -113,7 +111,9 @@ class Writer:
         )
         for name, half, columns in halves:
             self._made[name] = (number, half)
-            self._add("forward", name, f"stats[:, {columns}]", half, place_of(VAE.backward_rows))
+            self._add(
+                "forward", name, f"stats[:, {columns}]", half, place_of(self.vae.posterior.halves)
+            )
 
     def _results(
         self, number: int, call: Call, names: dict[str, str]
@@ -158,7 +158,21 @@ class Writer:
                 of = names["dbias"][2:-1]
                 yield "backward", "dbias", names["dbias"], "sum({dy}, axis=0)", of
             case other:
-                raise NotImplementedError(f"the trace does not know the formula {other}")
+                yield from self._by_its_names(other, call, names)
+
+    def _by_its_names(
+        self, formula: str, call: Call, names: dict[str, str]
+    ) -> Iterator[tuple[str, str, str, str, str]]:
+        """Yield what a part's own formula made, told by its arguments: x gives dx, outputs last."""
+        given = [n for n in names if not n.startswith("d")]
+        written = f"{formula}({', '.join(f'{{{name}}}' for name in given)})"
+        if call.value is not None and np.ndim(call.value) == 0:
+            yield "loss", "return", formula.rpartition("_")[2], written, ""
+        for argument in names:
+            if argument.startswith("d"):
+                known = names[argument]
+                of = known[2:-1] if known.startswith("d(") else names.get(argument[1:], "")
+                yield "backward", argument, known if known != argument else _d(of), written, of
 
 
 def _key(array: np.ndarray) -> tuple[int, tuple[int, ...]]:

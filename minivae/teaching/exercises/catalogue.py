@@ -182,7 +182,7 @@ EXERCISES = (
         "08-the-whole-step",
         "the whole training step",
         "Forward: sampler, decoder. Back: vae.decoder.backward(dlogits) gives dz; then "
-        "vae.sampler.backward(dz, dmu, dlogvar); then vae.encoder.backward(dstats).",
+        "vae.posterior.sampler.backward(dz, dmu, dlogvar); then vae.encoder.backward(dstats).",
     ),
 )
 

@@ -310,10 +310,10 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake(
             "z = ____",
             "z = mu",
-            "z must be drawn, by vae.sampler.forward: at z = mu the loss is no bound.",
+            "z must be drawn, by vae.posterior.sampler.forward: at z = mu the loss is no bound.",
         ),
         Mistake(
-            "vae.sampler.____",
+            "vae.posterior.sampler.____",
             "pass",
             "The path through z is missing: the sampler's backward adds it to dmu and dlogvar.",
         ),

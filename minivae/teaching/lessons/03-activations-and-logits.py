@@ -37,8 +37,8 @@ def collapse():
     worst = np.abs(dlogits - (y - x)).max()
     print(f"chain against sigmoid(l) - x: worst {'below' if worst < 1e-13 else 'above'} 1e-13")
 
-    work, fused = np.empty_like(x), np.empty_like(x)
-    nll = f.bernoulli_nll(logits, x, 1 / len(x), work, fused)
+    fused = np.empty_like(x)
+    nll = f.bernoulli_nll(logits, x, 1 / len(x), fused)
     by_parts = -(x * np.log(y) + (1 - x) * np.log(1 - y)).sum() / len(x)
     print(f"bernoulli_nll {nll:.6f} nats per image, by parts {by_parts:.6f}")
     print()
@@ -49,12 +49,12 @@ def far_from_zero():
     print("logit    -log y      its gradient   softplus(l) - l   sigmoid(l) - 1")
     for logit in (-1.0, -10.0, -20.0, -200.0):
         l, x = np.full((1, 1), logit, np.float32), np.ones((1, 1), np.float32)
-        y, dl, work, dlogits = (np.empty_like(l) for _ in range(4))
+        y, dl, dlogits = (np.empty_like(l) for _ in range(3))
         f.sigmoid(l, y)
         with np.errstate(divide="ignore", invalid="ignore"):
             loss = -np.log(y)
             f.sigmoid_backward(y, -1 / y, dl)
-        stable = f.bernoulli_nll(l, x, 1.0, work, dlogits)
+        stable = f.bernoulli_nll(l, x, 1.0, dlogits)
         print(
             f"{logit:<8.0f} {loss.item():<11.2f} {dl.item():<14.2f} "
             f"{stable:<17.2f} {dlogits.item():.2f}"

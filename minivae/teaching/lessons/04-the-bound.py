@@ -35,7 +35,7 @@ def log_joint(vae):
     logits = vae.decoder.forward(Z[:, None])
     log_likelihood = np.empty(len(Z))
     x = np.repeat(X, len(Z), axis=0)
-    f.bernoulli_log_likelihood(logits, x, np.empty_like(logits), log_likelihood)
+    f.bernoulli_log_likelihood(logits, x, log_likelihood)
     return log_likelihood + log_normal(Z, 0, 0)
 
 

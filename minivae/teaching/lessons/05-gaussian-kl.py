@@ -13,8 +13,8 @@ from minivae import formulas as f
 def kl(mu, logvar):
     """Return the KL of one Gaussian with one dimension, and its two slopes, from the engine."""
     m, v = np.full((1, 1), float(mu)), np.full((1, 1), float(logvar))
-    work, dmu, dlogvar = np.empty((1, 1)), np.empty((1, 1)), np.empty((1, 1))
-    value = f.gaussian_kl(m, v, 1.0, 1.0, work, dmu, dlogvar)
+    dmu, dlogvar = np.empty((1, 1)), np.empty((1, 1))
+    value = f.gaussian_kl(m, v, 1.0, 1.0, dmu, dlogvar)
     return value, dmu.item(), dlogvar.item()
 
 

@@ -22,8 +22,8 @@ def estimates(latent, seed=0):
     f.reparameterize(mu, logvar, eps, noise, z)
 
     dz = 2 * (z - C)  # through z: the derivative of what is inside the mean
-    dmu, dlogvar, work = np.zeros_like(z), np.zeros_like(z), np.empty_like(z)
-    f.reparameterize_backward(dz, noise, work, dmu, dlogvar)
+    dmu, dlogvar = np.zeros_like(z), np.zeros_like(z)
+    f.reparameterize_backward(dz, noise, dmu, dlogvar)
 
     sigma = np.exp(LOGVAR / 2)
     value = ((z - C) ** 2).sum(axis=1)  # the score function: the value times d log q
@@ -67,10 +67,10 @@ def a_decoder():
     mu, sigma = 0.5, 0.6
     z = mu + sigma * eps
     logits = vae.decoder.forward(z)
-    work, dlogits, likelihood = np.empty_like(x), np.empty_like(x), np.empty(n)
-    f.bernoulli_nll(logits, x, 1.0, work, dlogits)
+    dlogits, likelihood = np.empty_like(x), np.empty(n)
+    f.bernoulli_nll(logits, x, 1.0, dlogits)
     dmu = vae.decoder.backward_input(dlogits).copy()
-    nll = -f.bernoulli_log_likelihood(logits, x, work, likelihood)
+    nll = -f.bernoulli_log_likelihood(logits, x, likelihood)
     score = eps / sigma
     return dmu, nll[:, None] * score, (nll - nll.mean())[:, None] * score
 

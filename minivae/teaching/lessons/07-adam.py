@@ -27,10 +27,10 @@ def paper(theta, gradients, correct=True):
 def engine(theta, gradients):
     """Yield theta after each update by formulas.adam."""
     theta = theta.copy()
-    m, v, work = np.zeros_like(theta), np.zeros_like(theta), np.empty_like(theta)
+    m, v = np.zeros_like(theta), np.zeros_like(theta)
     for step, g in enumerate(gradients, 1):
         rate, floor = f.adam_constants(step, LR, BETA1, BETA2, EPS)
-        f.adam(theta, g, m, v, BETA1, BETA2, rate, floor, work)
+        f.adam(theta, g, m, v, BETA1, BETA2, rate, floor)
         yield theta.copy()
 
 
@@ -75,12 +75,11 @@ START = np.array([3.0, 1.0])
 def path(rule, lr, steps):
     """Return the points visited on loss = (1 a^2 + 100 b^2) / 2."""
     theta, points = START.copy(), [START.copy()]
-    m, v, work = np.zeros(2), np.zeros(2), np.empty(2)
+    m, v = np.zeros(2), np.zeros(2)
     for step in range(1, steps + 1):
         g = CURVATURE * theta
         if rule == "adam":
-            f.adam(theta, g, m, v, BETA1, BETA2, *f.adam_constants(step, lr, BETA1, BETA2, EPS),
-                   work)  # fmt: skip
+            f.adam(theta, g, m, v, BETA1, BETA2, *f.adam_constants(step, lr, BETA1, BETA2, EPS))
         else:
             theta -= lr * g
         points.append(theta.copy())

@@ -77,18 +77,18 @@ def at_mu(vae, x):
     mu, logvar = vae.encode(x)
     likelihood = np.empty(len(x), vae.dtype)
     logits = vae.decoder.forward(np.ascontiguousarray(mu))
-    f.bernoulli_log_likelihood(logits, x, np.empty_like(x), likelihood)
+    f.bernoulli_log_likelihood(logits, x, likelihood)
     return (f.gaussian_kl_each(mu, logvar, np.empty_like(mu)).sum(axis=1) - likelihood).mean()
 
 
 def losses(vae, mu, logvar, x, draws=40):
     """Return (loss with z drawn, loss at z = mu, KL), means over the images x."""
     rng, kl = np.random.default_rng(0), f.gaussian_kl_each(mu, logvar, np.empty_like(mu))
-    work, likelihood, drawn = np.empty_like(x), np.empty(len(x), vae.dtype), 0.0
+    likelihood, drawn = np.empty(len(x), vae.dtype), 0.0
     for k in range(draws + 1):
         eps = rng.standard_normal(mu.shape, vae.dtype) if k < draws else 0  # the last: at mu
         logits = vae.decoder.forward(mu + np.exp(logvar / 2) * eps)
-        f.bernoulli_log_likelihood(logits, x, work, likelihood)
+        f.bernoulli_log_likelihood(logits, x, likelihood)
         if k < draws:
             drawn -= likelihood.mean() / draws
     kl = kl.sum(axis=1).mean()
@@ -98,20 +98,20 @@ def losses(vae, mu, logvar, x, draws=40):
 def fit_q(vae, x, steps=150, copies=4):
     """Return mu and logvar fitted to each image by itself, with the decoder as it is."""
     stats = np.concatenate(vae.encode(x), axis=1)  # begin where the encoder ends
-    m, v, adam_work = (np.zeros_like(stats) for _ in range(3))
+    m, v = np.zeros_like(stats), np.zeros_like(stats)
     rng, many = np.random.default_rng(1), np.repeat(x, copies, axis=0)
-    work, dlogits = np.empty_like(many), np.empty_like(many)
+    dlogits = np.empty_like(many)
     for step in range(1, steps + 1):
         mu, logvar = np.split(np.repeat(stats, copies, axis=0), 2, axis=1)
-        dmu, dlogvar, kl_work = (np.empty_like(mu) for _ in range(3))
+        dmu, dlogvar = np.empty_like(mu), np.empty_like(mu)
         eps = rng.standard_normal(mu.shape)
-        z = vae.sampler.forward(mu, logvar, eps)
-        f.bernoulli_nll(vae.decoder.forward(z), many, 1 / copies, work, dlogits)
-        f.gaussian_kl(mu, logvar, 1.0, 1 / copies, kl_work, dmu, dlogvar)
-        vae.sampler.backward(vae.decoder.backward_input(dlogits), dmu, dlogvar)
+        z = vae.posterior.sampler.forward(mu, logvar, eps)
+        f.bernoulli_nll(vae.decoder.forward(z), many, 1 / copies, dlogits)
+        f.gaussian_kl(mu, logvar, 1.0, 1 / copies, dmu, dlogvar)
+        vae.posterior.sampler.backward(vae.decoder.backward_input(dlogits), dmu, dlogvar)
         dstats = np.concatenate([dmu, dlogvar], axis=1).reshape(len(x), copies, -1).sum(axis=1)
         rate, floor = f.adam_constants(step, 0.05 * (1 - step / (steps + 1)), 0.9, 0.999, 1e-8)
-        f.adam(stats, dstats, m, v, 0.9, 0.999, rate, floor, adam_work)
+        f.adam(stats, dstats, m, v, 0.9, 0.999, rate, floor)
     return np.split(stats, 2, axis=1)
 
 

@@ -5,8 +5,8 @@ Replace every ____ and run: minivae exercise check 13
 
 The layers are minivae's own. `vae.encoder` and `vae.decoder` have `forward(x)`, which returns the
 output, and `backward(dy)`, which returns dx and overwrites the gradients of their parameters.
-`vae.sampler` has `forward(mu, logvar, eps)`, which returns z, and `backward(dz, dmu, dlogvar)`,
-which ADDS the paths through z to dmu and dlogvar.
+`vae.posterior.sampler` has `forward(mu, logvar, eps)`, which returns z, and
+`backward(dz, dmu, dlogvar)`, which ADDS the paths through z to dmu and dlogvar.
 """
 
 import numpy as np
@@ -25,17 +25,17 @@ def step(vae, x, eps):
     dstats = np.empty_like(stats)
     dmu, dlogvar = dstats[:, : vae.latent], dstats[:, vae.latent :]  # views: writing fills dstats
 
-    z = vae.sampler.forward(mu, logvar, eps)  #: z = ____
+    z = vae.posterior.sampler.forward(mu, logvar, eps)  #: z = ____
     logits = vae.decoder.forward(z)  #: logits = ____
 
     # The two terms. Each returns its value and overwrites its gradient: dlogits; dmu and dlogvar.
     dlogits = np.empty_like(logits)
-    nll = f.bernoulli_nll(logits, x, scale, np.empty_like(x), dlogits)
-    kl = f.gaussian_kl(mu, logvar, vae.beta, scale, np.empty_like(mu), dmu, dlogvar)
+    nll = f.bernoulli_nll(logits, x, scale, dlogits)
+    kl = f.gaussian_kl(mu, logvar, vae.beta, scale, dmu, dlogvar)
     loss = nll + vae.beta * kl  #: loss = ____
 
     # The way back: decoder, sampler, encoder.
     dz = vae.decoder.backward(dlogits)  #: dz = ____
-    vae.sampler.backward(dz, dmu, dlogvar)  #: vae.sampler.____
+    vae.posterior.sampler.backward(dz, dmu, dlogvar)  #: vae.posterior.sampler.____
     vae.encoder.backward(dstats)  #: vae.encoder.____
     return loss, nll, kl

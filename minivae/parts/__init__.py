@@ -1,0 +1,17 @@
+"""Parts: what a model is composed of; each is a layer, so that the checker takes it as it is.
+
+Every part that there is stands in one of these lists, and what is listed is tested: a new one is
+one file with its formulas and their derivations, and one line here.
+"""
+
+from minivae.parts.bernoulli import Bernoulli
+from minivae.parts.elbo import Elbo
+from minivae.parts.gaussian_posterior import GaussianPosterior
+from minivae.parts.standard_normal import StandardNormal
+
+LIKELIHOODS = (Bernoulli,)
+POSTERIORS = (GaussianPosterior,)
+PRIORS = (StandardNormal,)
+BOUNDS = (Elbo,)
+
+__all__ = ["BOUNDS", "LIKELIHOODS", "POSTERIORS", "PRIORS"]

@@ -1,0 +1,48 @@
+"""What every likelihood p(x|eta) offers, where eta (B, width D) is the decoder's output.
+
+The formulas of each are in a file of its own; that z leads to eta is the decoder's matter.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from minivae.layers import Layer
+
+
+class Likelihood(Layer):
+    """p(x|eta): children say how many numbers a pixel needs, and compute.
+
+    A likelihood may have parameters of its own: they are named in `shapes`, and `gradients`
+    computes their gradients from what `nll` or `backward` kept.
+    """
+
+    kind: ClassVar[str]  # its name, for --likelihood
+    width: ClassVar[int] = 1  # numbers of eta for each pixel
+    eta: ClassVar[str] = "eta"  # what its eta is called
+    support: ClassVar[str]  # which x it is for, in words: "numbers from 0 to 1"
+    discrete: ClassVar[bool] = False  # whether p is a probability, not a density
+
+    def __init__(self, pixels: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.pixels = pixels
+
+    def forward(self, eta: Any, x: Any) -> Any:
+        """Return log p(x|eta) of each image, (B,), in nats."""
+        raise NotImplementedError
+
+    def backward(self, dlog_p: Any) -> Any:
+        """Return deta for dlog_p (B,), and overwrite the gradients of own parameters."""
+        raise NotImplementedError
+
+    def nll(self, eta: Any, x: Any, scale: float) -> tuple[Any, Any]:
+        """Return -scale times the sum of log p(x|eta), and its gradient deta."""
+        raise NotImplementedError
+
+    def mean(self, eta: Any) -> Any:
+        """Return the mean of p(x|eta), (B, D)."""
+        raise NotImplementedError
+
+    def sample(self, eta: Any, uniform: Any) -> Any:
+        """Return a draw of x (B, D) for uniform noise in [0, 1), (B, D)."""
+        raise NotImplementedError
