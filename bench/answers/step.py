@@ -16,7 +16,7 @@ from bench.answers.answer import (
 
 RAW = ("gufunc", "core dimension")
 _STALE = ("sampler.forward", "forward of the sampler", "noise", "sampler")
-_BACK = "vae.sampler.backward(dz, dmu, dlogvar)"
+_BACK = "vae.posterior.sampler.backward(dz, dmu, dlogvar)"
 
 ANSWERS = (
     Answer(
@@ -36,7 +36,7 @@ ANSWERS = (
     Answer(
         13,
         "sigma",
-        "z = vae.sampler.forward(mu, 2 * logvar, eps)",
+        "z = vae.posterior.sampler.forward(mu, 2 * logvar, eps)",
         "sigma becomes exp(logvar): the variance",
         ("sigma", "variance", "2 * logvar", "logvar"),
     ),
@@ -53,28 +53,28 @@ ANSWERS = (
     Answer(
         13,
         "swapped",
-        "z = vae.sampler.forward(logvar, mu, eps)",
+        "z = vae.posterior.sampler.forward(logvar, mu, eps)",
         "mu and logvar are swapped",
         ("swap", "order", "mu & logvar", "exchang"),
     ),
     Answer(
         13,
         "swapped",
-        "z = vae.sampler.forward(mu, eps, logvar)",
+        "z = vae.posterior.sampler.forward(mu, eps, logvar)",
         "logvar and eps are swapped",
         ("swap", "order", "eps & logvar", "exchang"),
     ),
     Answer(
         13,
         "arguments",
-        "z = vae.sampler.forward(mu, logvar)",
+        "z = vae.posterior.sampler.forward(mu, logvar)",
         "eps is missing",
         ("eps", "argument"),
     ),
     Answer(
         13,
         "noise",
-        "z = vae.sampler.forward(mu, logvar, np.random.randn(*eps.shape).astype(eps.dtype))",
+        "z = vae.posterior.sampler.forward(mu, logvar, np.random.randn(*eps.shape))",
         "draws noise of its own instead of the eps handed in",
         ("eps", "noise of its own", "random"),
     ),
@@ -169,28 +169,28 @@ ANSWERS = (
     Answer(
         13,
         "arguments",
-        {5: "vae.sampler.backward(dz)"},
+        {5: "vae.posterior.sampler.backward(dz)"},
         "dmu and dlogvar are missing",
         ("dmu", "argument"),
     ),
     Answer(
         13,
         "swapped",
-        {5: "vae.sampler.backward(dz, dlogvar, dmu)"},
+        {5: "vae.posterior.sampler.backward(dz, dlogvar, dmu)"},
         "dmu and dlogvar are swapped",
         ("swap", "order", "exchang", "dmu & dlogvar"),
     ),
     Answer(
         13,
         "swapped",
-        {5: "vae.sampler.backward(dmu, dlogvar, dz)"},
+        {5: "vae.posterior.sampler.backward(dmu, dlogvar, dz)"},
         "dz comes first",
         ("order", "dz", "swap", "first"),
     ),
     Answer(
         13,
         "not called",
-        {5: "vae.sampler.backward"},
+        {5: "vae.posterior.sampler.backward"},
         "named, not called: the brackets are missing",
         ("call", "bracket", "parenthes", "(dz", "through z", "sampler"),
     ),
@@ -204,7 +204,7 @@ ANSWERS = (
     Answer(
         13,
         "wrong array",
-        {5: "vae.sampler.backward(dz, dmu.copy(), dlogvar.copy())"},
+        {5: "vae.posterior.sampler.backward(dz, dmu.copy(), dlogvar.copy())"},
         "copies take what belongs in dstats",
         ("cop", "dstats", "view", "through z"),
     ),
@@ -255,7 +255,7 @@ ANSWERS = (
     Answer(
         13,
         "doubled",
-        {3: "loss = nll + kl", 5: "vae.sampler.backward(dz, dlogvar, dmu)"},
+        {3: "loss = nll + kl", 5: "vae.posterior.sampler.backward(dz, dlogvar, dmu)"},
         "beta is missing in the loss, and dmu and dlogvar are swapped",
         ("beta & swap", "beta & order", "beta & exchang", "beta & dlogvar"),
     ),
@@ -291,7 +291,7 @@ ANSWERS = (
         {
             2: "logits = vae.decoder.forward(z)\nprint('z', z.shape, 'logits', logits.shape)",
             3: "loss = sum([nll, kl * vae.beta])",
-            4: "vae.sampler.backward(vae.decoder.backward(dlogits), dmu=dmu, dlogvar=dlogvar)",
+            4: "vae.posterior.sampler.backward(vae.decoder.backward(dlogits), dmu, dlogvar)",
             5: "pass",
         },
         "one call within the other, names for the arguments, a print left in",
