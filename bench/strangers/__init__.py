@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-MODULES = (*("convolution", "norms", "attention", "recurrent", "losses", "flows", "activations"),)
+MODULES = (
+    *("convolution", "norms", "attention", "recurrent", "losses", "flows", "activations"),
+    *("linear", "other"),
+)
 
 # The general cause that one would want said. A case may name two, joined by " or ".
 # term: missing or added; sum: over the wrong axis; mask: also corners.
