@@ -12,14 +12,14 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from minivae.errors import ArgumentError, MinivaeError, WriteError, shown
 from minivae.runs import checkpoint
-from minivae.storage.files import replacing
-from minivae.storage.lock import orphan, take
+from minivae.storage.files import make_folder, replacing
+from minivae.storage.lock import open_lock, orphan, take
 from minivae.training import Record, Training
 
 HISTORY, LOCK = "history.csv", ".lock"
@@ -96,22 +96,23 @@ class RunDirectory:
 
     def __enter__(self) -> RunDirectory:  # noqa: D105
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             if self.path.resolve() in _held:
                 raise self._in_use(str(os.getpid()))
-            self._lock = open(self.path / LOCK, "a+")
-            if not take(self._lock):
-                self._lock.seek(0)
-                pid = self._lock.read(20).strip()
-                self._lock.close()
-                raise self._in_use(pid)
-            _held.add(self.path.resolve())
-            self._lock.truncate(0)
-            self._lock.write(f"{os.getpid()}\n")
-            self._lock.flush()
-            for part in self.path.glob(".*.part"):
-                if orphan(part):
-                    part.unlink()
+            with ExitStack() as stack:
+                lock = stack.enter_context(open_lock(self.path / LOCK))
+                if not take(lock):
+                    raise self._in_use(lock.read(20).strip())
+                lock.truncate(0)
+                lock.write(f"{os.getpid()}\n")
+                lock.flush()
+                for part in self.path.glob(".*.part"):
+                    if orphan(part):
+                        with suppress(OSError):
+                            part.unlink()
+                self._lock = lock
+                _held.add(self.path.resolve())
+                stack.pop_all()
         except OSError as error:
             raise WriteError(f"{shown(self.path)} cannot be written: {error.strerror}") from None
         return self
@@ -150,6 +151,9 @@ class RunDirectory:
         except WriteError as error:
             self._warn(error)
             return False
+        except MemoryError:
+            self._warn(WriteError(f"{shown(self.checkpoint)} cannot be written: out of memory"))
+            return False
         self._saved = (training.epoch, training.step)
         if self.write_history(training.history) and self.failed is not None:
             self.notice(f"{shown(self.path)} can be written again")
@@ -183,7 +187,7 @@ class RunDirectory:
         """
         if self._saved == (training.epoch, training.step) or self.save(training):
             return self.path
-        for parent in (tempfile.gettempdir(), os.path.expanduser("~")):
+        for parent in (None, os.path.expanduser("~")):  # None: where temporary files belong
             try:
                 other = Path(tempfile.mkdtemp(prefix="minivae-", dir=parent))
             except OSError:

@@ -7,8 +7,26 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import IO
+
+
+def open_lock(path: str | os.PathLike[str]) -> IO[str]:
+    """Open the file of a lock, made where it is missing.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is a link to something: whoever locks it writes into it.
+    """
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe does not answer
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o666)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(handle)
+        raise OSError(errno.EINVAL, f"its {Path(path).name} is no ordinary file")
+    return os.fdopen(handle, "r+")
 
 
 def take(file: IO[str]) -> bool:
@@ -46,8 +64,10 @@ def _take_on_windows(file: IO[str]) -> bool:
 def orphan(part: Path) -> bool:
     """Whether the process whose number this file's name ends with is no more."""
     pid = part.name.split(".")[-2]
-    if os.name == "nt" or pid == str(os.getpid()) or not pid.isdigit():
-        return pid.isdigit()
+    if not (pid.isascii() and pid.isdigit()):
+        return False
+    if os.name == "nt" or pid == str(os.getpid()):
+        return True
     try:
         os.kill(int(pid), 0)  # no signal: only asks whether one could be sent
     except (ProcessLookupError, OverflowError):

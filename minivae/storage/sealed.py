@@ -1,7 +1,7 @@
 """Named arrays and one JSON object in a sealed .npz: any change of their content is noticed.
 
-What they mean is for checkpoint.py; safe parsing of the arrays is arrayfile.py's, writing whole or
-not at all is files.py's. NumPy opens these files like any .npz.
+What they mean is for checkpoint.py; safe parsing of the arrays is for arrays.py, writing whole or
+not at all for files.py. NumPy opens these files like any .npz.
 
 The zip's own checksums do not cover its names and headers. So one more member, "sha256", holds the
 SHA-256 of the names, types, shapes and bytes of all others.
@@ -10,7 +10,6 @@ SHA-256 of the names, types, shapes and bytes of all others.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Mapping
@@ -46,11 +45,8 @@ def write(
         )
     members = {**arrays, CONFIG: np.frombuffer(text, np.uint8)}
     members[SEAL] = np.frombuffer(_digest(members), np.uint8)
-    # In memory first: on a full disk, NumPy's and zipfile's clean-up would print a second error.
-    whole = io.BytesIO()
-    np.savez(whole, **members)
     with replacing(path) as file:
-        file.write(whole.getbuffer())
+        np.savez(file, **members)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -61,7 +57,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
     Raises
     ------
     CheckpointError
-        If the file is missing, is something else, or differs in any bit from what was written.
+        If the file is missing, is something else, or if any bit of a name, a type, a shape or a
+        number differs from what was written. (What a zip says besides, such as times, is not read.)
     """
     where = shown(path)
     try:
