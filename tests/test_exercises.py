@@ -13,9 +13,16 @@ from minivae import formulas as f
 from minivae.cli import main
 from minivae.teaching.exercises import state, student
 from minivae.teaching.exercises.catalogue import BLANK, EXERCISES, TASKS, find
+from minivae.teaching.exercises.sandbox import Sandbox
 from minivae.teaching.exercises.verdict import judge
 
 each = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
@@ -32,8 +39,15 @@ def answer(folder, number, answers=None):
     return one
 
 
-def verdict(folder, number, answers=None):
-    return judge(answer(folder, number, answers), folder)
+@pytest.fixture
+def verdict(tmp_path, sandbox):
+    """Return what judges an answer, all in one child process."""
+    return lambda number, answers=None: judge(answer(tmp_path, number, answers), tmp_path, sandbox)
+
+
+def said(found):
+    """Return what a verdict names, without the lines' numbers."""
+    return [re.sub(r"^line \d+: ", "", line[3:]) for line in found.lines if line.startswith("-> ")]
 
 
 def command(*arguments):
@@ -44,8 +58,8 @@ def command(*arguments):
 
 
 @each
-def test_the_solution_passes(exercise, tmp_path):
-    found = verdict(tmp_path, exercise.number)
+def test_the_solution_passes(exercise, verdict):
+    found = verdict(exercise.number)
     assert found.passed, found.lines
     assert all("right" in line for line in found.lines)
 
@@ -80,7 +94,7 @@ def test_tasks_and_lessons_are_where_the_catalogue_says():
     for one in EXERCISES:
         page = lessons / f"{one.lesson}.md"
         assert f"minivae exercise start {one.number}` (`{one.name}`)" in page.read_text()
-        assert f"examples/lessons/{one.lesson}.md" in one.solution
+        assert f"Lesson {one.page} (minivae learn)" in one.solution
 
 
 def test_the_solution_of_adam_is_the_engines():
@@ -118,32 +132,33 @@ def test_the_solution_of_the_bound_meets_a_known_probability():
 
 
 @each
-def test_the_catalogues_mistakes_are_named(exercise, tmp_path):
+def test_the_catalogues_mistakes_are_named(exercise, verdict):
     for mistake in exercise.mistakes:
-        found = verdict(tmp_path, exercise.number, {mistake.blank: mistake.wrong})
+        found = verdict(exercise.number, {mistake.blank: mistake.wrong})
         assert not found.passed
-        assert [line for line in found.lines if line.startswith("->")] == [f"-> {mistake.says}"]
+        assert said(found) == [mistake.says]
 
 
 DX, DLOGVAR = "dx[...] = ____", "dlogvar[...] = ____"
 WRONG = [  # other ways to write what students write, and what must be said
     (1, {DX: "dx[...] = np.where(dy > 0, dy, 0)"}, "mask is that of dy"),
-    (1, {DX: "dx = dy * (y > 0)"}, "zero everywhere", "makes a new array"),
+    (1, {DX: "dx = dy * (y > 0)"}, "dx at (", ": 0, it", "makes a new array"),
     (1, {DX: "dx += dy * (y > 0)"}, "a second backward adds to the first", "not `+=`"),
-    (1, {DX: "dy *= y > 0; dx[...] = dy"}, "changes the output's gradient", "begin with d"),
-    (2, {DX: "dx[...] = -dy * y * (1 - y)"}, "opposite sign"),
-    (2, {DX: "dx[...] = 2 * dy * y * (1 - y)"}, "2 times too large"),
+    (1, {DX: "dy *= y > 0; dx[...] = dy"}, "changes dy, which it is to read only"),
+    (2, {DX: "dx[...] = -dy * y * (1 - y)"}, "sign is wrong"),
+    (2, {DX: "dx[...] = 2 * dy * y * (1 - y)"}, "A factor 2 is too many"),
     (4, {"dweight[...] = ____": "dweight += dy.T @ x"}, "adds to the first", "not `+=`"),
-    (4, {"dbias[...] = ____": "dbias[...] = np.average(dy, axis=0)"}, "batch size", "not a mean"),
-    (5, {DX: "dx[...] = dy * (1 + y * y)"}, "no known pattern"),
-    (6, {"dlogits[...] = ____": "dlogits[...] = probability - x"}, "as if the mean over"),
+    (4, {"dbias[...] = ____": "dbias[...] = np.average(dy, axis=0)"}, "not a mean"),
+    (5, {DX: "dx[...] = dy * (1 + y * y)"}, "sign of `y * y` is wrong"),
+    (5, {DX: "dx[...] = dy * (1 + y * y * y - y)"}, "no known pattern"),
+    (6, {"dlogits[...] = ____": "dlogits[...] = probability - x"}, "The mean over the batch"),
     (6, {"softplus = ____": "softplus = np.log1p(np.exp(logits))"}, "2000: inf", "overflows"),
     (7, {"return ____": "return np.log(np.mean(np.exp(log_w), 0))"}, "-inf", "underflow"),
     (8, {DLOGVAR: "dlogvar[...] = beta * scale * (np.exp(logvar) - 1)"},
-     "dlogvar", "2 times too large", "The half is missing"),
+     "dlogvar", "The half is missing"),
     (8, {DLOGVAR: "dlogvar[...] = (np.exp(logvar) - 1) / 2 * beta"}, "mean over the batch"),
-    (9, {"dlogvar += ____": "dlogvar += noise * dz"}, "2 times too large", "The half is missing"),
-    (9, {"dmu += ____": "dmu -= dz"}, "opposite sign"),
+    (9, {"dlogvar += ____": "dlogvar += noise * dz"}, "The half is missing"),
+    (9, {"dmu += ____": "dmu -= dz"}, "sign is wrong"),
     (10, {"mhat = ____": "mhat = m / 1.0"}, "m is not corrected"),
     (10, {"m += ____": "m += grad * (1 - beta1); grad *= 0"}, "grad, which is only read"),
     (11, {"da = ____": "da = dh * 1"}, "The ReLU is missing"),
@@ -151,25 +166,41 @@ WRONG = [  # other ways to write what students write, and what must be said
     (12, {"dstats = ____": "dstats = np.hstack([dlogvar, dmu])"}, "halves are exchanged"),
     (13, {"z = ____": "z = mu.copy()"}, "no bound"),
     (13, {"vae.posterior.sampler.____": "None"}, "path through z is missing"),
-    (13, {"vae.encoder.____": "vae.encoder.backward(-dstats)"}, "opposite sign"),
+    (13, {"vae.encoder.____": "vae.encoder.backward(-dstats)"}, "sign of `dstats` is wrong"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: f"{case[0]}: {[*case[1].values()]}")
-def test_a_wrong_answer_is_named(case, tmp_path):
-    number, answers, *said = case
-    found = verdict(tmp_path, number, answers)
+def test_a_wrong_answer_is_named(case, verdict):
+    number, answers, *words = case
+    found = verdict(number, answers)
     text = "\n".join(found.lines)
     assert not found.passed
-    assert all(words in text for words in said), text
+    assert all(one in text for one in words), text
 
 
-def test_two_mistakes_at_once_are_both_named(tmp_path):
-    half = "dlogvar[...] = beta * scale * (np.exp(logvar) - 1)"
-    found = verdict(tmp_path, 8, {DLOGVAR: half, "dmu[...] = ____": "dmu[...] = beta * mu"})
-    said = [line for line in found.lines if line.startswith("->")]
-    assert len(said) == 2 and "The half is missing" in "".join(said)
-    assert "mean over the batch" in "".join(said)
+TWO = [  # two mistakes at once: what must be said of each
+    (8, {DLOGVAR: "dlogvar[...] = beta * scale * (np.exp(logvar) - 1)",
+         "dmu[...] = ____": "dmu[...] = beta * mu"}, "The half is", "mean over the batch"),
+    (8, {"dmu[...] = ____": "dmu[...] = mu"}, "mean over the batch", "beta is missing"),
+    (8, {DLOGVAR: "dlogvar[...] = np.exp(logvar) - 1"}, "The half is", "mean over", "beta is"),
+    (10, {"mhat = ____": "mhat = m", "vhat = ____": "vhat = v"}, "m is not", "v is not"),
+    (12, {"dmu = ____": "dmu = dz", "dlogvar = ____": "dlogvar = dz * self.noise"},
+     "KL's own gradient is missing", "half"),
+    (2, {DX: "dx[...] = -y * (1 - y)"}, "chain rule", "sign"),
+    (3, {DX: "dx[...] = -dy @ weight / len(dy)"}, "sign", "mean"),
+    (13, {"loss = ____": "loss = nll + kl", "z = ____": "z = mu"}, "beta is missing", "no bound"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TWO, ids=lambda case: f"{case[0]}: {[*case[1].values()]}")
+def test_two_mistakes_at_once_are_both_named(case, verdict):
+    number, answers, *words = case
+    found = verdict(number, answers)
+    text = "\n".join(said(found))
+    assert not found.passed
+    assert all(one in text for one in words), found.lines
+    assert not re.search(r"\d/\d|is the (batch|width|root)", "\n".join(found.lines))
 
 
 def test_a_forward_that_was_changed_is_noticed(tmp_path):
@@ -179,14 +210,14 @@ def test_a_forward_that_was_changed_is_noticed(tmp_path):
     assert "leave it as it is" in "".join(judge(one, tmp_path).lines)
 
 
-def test_a_step_with_the_wrong_gradient_order_is_no_pass(tmp_path):
+def test_a_step_with_the_wrong_gradient_order_is_no_pass(verdict):
     """Nothing that is skipped may be right because an earlier step left it."""
     for blank, wrong in (
         ("dz = ____", "dz = vae.decoder.backward(0 * dlogits)"),
         ("vae.encoder.____", "vae.encoder.backward_input(dstats)"),
         ("logits = ____", "logits = vae.decoder.forward(mu)"),
     ):
-        assert not verdict(tmp_path, 13, {blank: wrong}).passed
+        assert not verdict(13, {blank: wrong}).passed
 
 
 def test_what_no_gradient_check_sees_breaks_a_contract(tmp_path):
@@ -199,6 +230,89 @@ def test_what_no_gradient_check_sees_breaks_a_contract(tmp_path):
     assert sum(line.startswith(law) for line in lines) == 1
     # every derivative is right, of another function
     assert not any(line.startswith("gradient of") for line in lines)
+
+
+# --- the child process ----------------------------------------------------------------------------
+
+NAUGHTY = [  # what stands in relu_backward, and the one line that must be said
+    ("while True: pass", "line 12: did not end within 1 seconds"),
+    (
+        "while True:\n        try: y += 0\n        except BaseException: pass",
+        "did not end within 1",
+    ),
+    ("import os; os.fork()", "line 12: starts another process"),
+    ("import os; os._exit(0)", "ended its own process"),
+    ("import os; os.kill(os.getppid(), 9)", "line 12: ends processes"),
+    ("open('x', 'w')", "line 12: opens a file to write into it"),
+    ("np.save('x', y)", "line 12: opens a file to write into it"),
+    ("np.zeros(3).tofile('x')", "line 12: opens a file to write into it"),
+    ("try: open(__file__, 'w')\n    except BaseException: dx[...] = dy * (y > 0)", "opens a file"),
+    ("import pathlib; pathlib.Path(__file__).unlink()", "line 12: deletes a file"),
+    ("import os; os.rename(__file__, 'x')", "line 12: renames a file"),
+    ("import os; os.system('echo')", "line 12: starts another program"),
+    ("import socket", "line 12: imports socket, for which"),
+    ("import urllib.request", "line 12: imports urllib.request, for which"),
+    ("import shutil", "line 12: imports shutil"),
+    ("print('x' * 2000000)", "line 12: prints more than 1,000,000 characters"),
+    ("np.ones(10**10)", "MemoryError"),
+    ("from minivae.formulas import relu_backward as r; r(y, dy, dx)", "write it yourself"),
+    ("import minivae; minivae.formulas.relu_backward(y, dy, dx)", "write it yourself"),
+    ("from minivae.teaching.exercises import catalogue", "write it yourself"),
+    ("import torch", "line 12: imports torch, for which"),
+]
+
+
+@pytest.fixture(scope="module")
+def hasty():
+    with Sandbox(seconds=1) as sandbox:
+        yield sandbox
+
+
+@pytest.mark.parametrize("body, words", NAUGHTY, ids=lambda one: one[:40])
+def test_what_an_answer_must_not_do(body, words, tmp_path, hasty):
+    one, source = find(1), NAUGHTY_FILE.replace("BODY", body)
+    (tmp_path / one.file).write_text(source)
+    with pytest.raises(student.ExerciseError) as error:
+        judge(one, tmp_path, hasty)
+    assert words in str(error.value) and "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == [one.file]
+    assert (tmp_path / one.file).read_text() == source
+
+
+NAUGHTY_FILE = """import numpy as np
+
+
+def relu(x, y):
+    np.maximum(x, 0, out=y)
+
+
+
+
+
+def relu_backward(y, dy, dx):
+    BODY
+"""
+
+
+def test_what_is_printed_is_shown(folder):
+    answer(folder, 1, {DX: "print('shape', y.shape); dx[...] = dy * (y > 0)"})
+    found = command("check", 1)
+    assert found.exit_code == 0 and "shape (5, 7)" in found.output
+
+
+def test_the_step_of_the_library_is_not_there_to_be_called(tmp_path, sandbox):
+    one = answer(tmp_path, 13)
+    path = tmp_path / one.file
+    for body in ("vae.step(x, eps)", "type(vae).step(vae, x, eps)"):
+        path.write_text(f"def step(vae, x, eps):\n    return {body}\n")
+        with pytest.raises(student.ExerciseError, match="AttributeError"):
+            judge(one, tmp_path, sandbox)
+
+
+def test_an_input_that_is_changed_is_not_right(verdict):
+    found = verdict(7, {"log_w = ____": "log_w = log_likelihood; log_w += log_prior - log_q"})
+    assert not found.passed
+    assert "importance_bound changes log_likelihood, which it is to read only." in said(found)
 
 
 # --- the commands ---------------------------------------------------------------------------------
@@ -283,7 +397,8 @@ def test_a_blank_left_is_no_try(folder):
         ("def relu(:\n", "is not Python yet, line 1", "SyntaxError"),
         ("x = 1\n  y = 2\n", "line 2", "IndentationError"),
         ("x = '\0'", "is not Python", ""),
-        ("import no_such_thing\n", "ModuleNotFoundError when it is run", "line 1, in <module>"),
+        ("import scipy.no_such\n", "ModuleNotFoundError when it is run", "line 1, in <module>"),
+        ("import no_such_thing\n", "line 1: imports no_such_thing", ""),
         ("raise SystemExit(3)\n", "SystemExit when it is run", "line 1"),
         ("x = 1\n", "has no relu any more", ""),
         ("relu = 1\nrelu_backward = 2\n", "has no relu any more", ""),
@@ -317,8 +432,11 @@ def test_a_file_that_is_not_text(folder):
 
 def test_a_shape_that_does_not_fit_shows_the_line(folder):
     answer(folder, 3, {DX: "dx[...] = dy @ weight.T"})
-    line, rest = error_of(folder, 3)
-    assert "ValueError" in line and "dy @ weight.T" in rest
+    found = command("check", 3)
+    assert found.exit_code == 1
+    assert "line 22, dx[...] = dy @ weight.T: the shapes do not fit" in found.output
+    assert "`dy` is (5, 7) and `weight.T` is (3, 7)" in found.output
+    assert "`dx` is to be (5, 3): `dy @ weight` has that shape" in found.output
 
 
 def test_a_folder_that_cannot_be_written(folder, monkeypatch):

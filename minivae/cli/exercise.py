@@ -17,7 +17,7 @@ def exercise() -> None:
     """Write the derivatives yourself: thirteen exercises, each checked and its faults named.
 
     Begin with `minivae exercise start 1`. Files and progress stay in the folder you are in; the
-    lessons are in examples/lessons.
+    lessons are opened by `minivae learn`.
     """
 
 
@@ -37,7 +37,7 @@ def list_exercises() -> None:
             status = f"tried {progress.tries}x"
         else:
             status = "started" if (folder / one.file).exists() else ""
-        line = f"{one.number:2d}  {one.name:<24} {status:<9} lesson {one.lesson[:2].lstrip('0')}  "
+        line = f"{one.number:2d}  {one.name:<24} {status:<9} lesson {one.page}  "
         click.echo(line + one.task)
     click.echo(_next(known))
 
@@ -55,7 +55,7 @@ def start(number: int) -> None:
     one = find(number)
     path = copy_task(one, Path())
     click.echo(f"{path}: {one.task}")
-    click.echo(f"Its page is examples/lessons/{one.lesson}.md")
+    click.echo(f"Its page is lesson {one.page}: minivae learn")
     click.echo(f"Fill in the blanks (____), then: minivae exercise check {number}")
 
 
@@ -81,6 +81,8 @@ def check(number: int) -> None:
             _hint(one, state.note(folder, number, False).tries)
         raise
     progress = state.note(folder, number, verdict.passed)
+    if verdict.printed:
+        click.echo(f"{one.file} prints:\n{verdict.printed.rstrip()}")
     click.echo(f"Exercise {number}, {one.name}: {'right' if verdict.passed else 'not yet right'}")
     for line in verdict.lines:
         click.echo(f"  {line}")
@@ -102,7 +104,7 @@ def _next(known: dict) -> str:
 
     for one in EXERCISES:
         if one.number not in known or not known[one.number].done:
-            page = f"examples/lessons/{one.lesson}.md"
             verb = "check" if Path(one.file).exists() else "start"
-            return f"Next: minivae exercise {verb} {one.number}  ({one.name}; {page})"
+            where = f"{one.name}; lesson {one.page}: minivae learn"
+            return f"Next: minivae exercise {verb} {one.number}  ({where})"
     return "All are done. You have written every derivative of a VAE: now minivae train"

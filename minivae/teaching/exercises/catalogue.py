@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from minivae.errors import ArgumentError
@@ -28,7 +29,7 @@ class Exercise:
     name : str
         Of the function to write; `tasks/` has the file.
     lesson : str
-        Name of its page in examples/lessons.
+        Name of its page in teaching/lessons, without the ending.
     task : str
         What to do, in a few words.
     hint : str
@@ -42,6 +43,11 @@ class Exercise:
     hint: str
 
     @property
+    def page(self) -> int:
+        """Number of its lesson."""
+        return int(self.lesson[:2])
+
+    @property
     def file(self) -> str:
         """Name of the student's file."""
         return f"exercise_{self.number:02d}_{self.name}.py"
@@ -51,15 +57,30 @@ class Exercise:
         """Wrong answers that are recognised by the numbers they give."""
         return MISTAKES.get(self.name, ())
 
-    @property
+    @cached_property
     def solution(self) -> str:
         """The source with all blanks filled, marks included."""
         return (TASKS / f"{self.number:02d}_{self.name}.py").read_text(encoding="utf-8")
 
     @property
+    def trial(self) -> str:
+        """Name of the way in trials.py to try it."""
+        return self.name
+
+    @property
     def blanks(self) -> list[str]:
         """The lines with blanks, in order."""
         return [match[2] for match in _MARK.finditer(self.solution)]
+
+    @property
+    def answers(self) -> list[str]:
+        """The right lines in the blanks' places, in order."""
+        return [match[0].partition("  #: ")[0].strip() for match in _MARK.finditer(self.solution)]
+
+    @property
+    def lines(self) -> list[int]:
+        """The numbers of the lines with blanks, counted from 1."""
+        return [self.solution.count("\n", 0, m.start()) + 1 for m in _MARK.finditer(self.solution)]
 
     def source(self, answers: dict[str, str] | None = None) -> str:
         """Return the file with blanks, or with those lines replaced by the answers given.

@@ -67,11 +67,19 @@ class Trial:
         outputs = self.layer.forward(*(one.copy() for one in self.inputs))
         return [np.array(one) for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
+    def numbers(self) -> dict[str, Array]:
+        """Return all results by name: the values, the forward's outputs, the gradients."""
+        found = {name: np.array(value(), float) for name, value in self.values.items()}
+        if self.layer is not None and self.model is None and not self.values:
+            for position, output in enumerate(self.forward()):
+                found[f"the forward's output {position}"] = output
+        return found | self.gradients()
+
 
 def _activation(name: str) -> Callable[[ModuleType], Trial]:
     def trial(module: ModuleType) -> Trial:
         layer = Activation(getattr(module, name), getattr(module, f"{name}_backward"))
-        return Trial(layer, (normal(1, B, 4),))
+        return Trial(layer, (normal(1, B, 7),))
 
     return trial
 
@@ -84,7 +92,7 @@ def _bernoulli_nll(module: ModuleType) -> Trial:
 
     return Trial(
         Likelihood(module),
-        (normal(5, B, 4),),
+        (normal(5, B, 7),),
         {
             "the value, for logits up to 3": lambda: value(3.0),
             "the value, for logits up to 2000": lambda: value(2000.0),
@@ -128,12 +136,25 @@ def _adam(module: ModuleType) -> Trial:
 
 
 def _decoder(module: ModuleType) -> Trial:
-    return Trial(module.Decoder(2, 6, 4, np.random.default_rng(20)), (normal(21, B, 2),))
+    return Trial(module.Decoder(3, 11, 7, np.random.default_rng(20)), (normal(21, B, 3),))
 
 
 def _encoder(module: ModuleType) -> Trial:
-    layer = module.Head(4, 3, np.random.default_rng(22))
-    return Trial(layer, (normal(23, B, 4), normal(24, B, 3)))
+    layer = module.Head(7, 3, np.random.default_rng(22))
+    return Trial(layer, (normal(23, B, 7), normal(24, B, 3)))
+
+
+class Pieces:
+    """What a student's step may use of a VAE: its layers and settings, not its step."""
+
+    def __init__(self, vae: VAE) -> None:
+        self.encoder, self.decoder, self.posterior = vae.encoder, vae.decoder, vae.posterior
+        self.latent, self.beta, self.pixels = vae.latent, vae.beta, vae.pixels
+        self.params, self.grads = vae.params, vae.grads
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse the rest."""
+        raise AttributeError(f"vae.{name}: here vae has {', '.join(vars(self))} and no {name}")
 
 
 def _step(module: ModuleType) -> Trial:
@@ -141,10 +162,11 @@ def _step(module: ModuleType) -> Trial:
         """A VAE whose step is the student's."""
 
         def step(self, x: Any, eps: Any) -> Terms:
-            return Terms(*module.step(self, self._pixels(x), self._latents(eps)))
+            x, eps = (np.asarray(one, self.dtype) for one in (x, eps))
+            return Terms(*module.step(Pieces(self), x, eps))
 
-    vae = StudentVAE(6, hidden=(4,), latent=3, beta=2.5, seed=7, dtype="float64")
-    x, eps = np.random.default_rng(25).uniform(size=(B, 6)), normal(26, B, 3)
+    vae = StudentVAE(11, hidden=(7,), latent=3, beta=2.5, seed=7, dtype="float64")
+    x, eps = np.random.default_rng(25).uniform(size=(B, 11)), normal(26, B, 3)
     VAE.step(vae, x[::-1], eps[::-1])  # every layer has run, should the student leave one out
     vae.grad[...] = 0
     return Trial(vae, (x, eps), {"the loss": lambda: vae.step(x, eps).loss}, model=vae)
@@ -158,9 +180,9 @@ TRIALS: dict[str, Callable[[ModuleType], Trial]] = {
     "tanh_backward": _activation("tanh"),
     "bernoulli_nll": _bernoulli_nll,
     "importance_bound": _importance_bound,
-    "gaussian_kl": lambda module: Trial(KL(module), (normal(1, B, 4), normal(2, B, 4))),
+    "gaussian_kl": lambda module: Trial(KL(module), (normal(1, B, 7), normal(2, B, 7))),
     "reparameterize_backward": lambda module: Trial(
-        Sampler(module), (normal(1, B, 4), normal(2, B, 4), normal(3, B, 4))
+        Sampler(module), (normal(1, B, 7), normal(2, B, 7), normal(3, B, 7))
     ),
     "adam": _adam,
     "decoder_backward": _decoder,

@@ -1,24 +1,21 @@
-"""Judges an answer: the gradient checker, the contracts, and the solution's values beside it.
+"""Judges an answer: what the child gave beside what the solution gives, blank by blank.
 
-It says what is wrong in the words of the exercise; the numbers come from trials.py.
+It says what is wrong in the words of the exercise; the numbers come from tried.py, the known
+mistakes from causes.py.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from minivae.gradcheck import Entry, GradcheckError, check, check_contracts
-from minivae.teaching.exercises import student
+from minivae.teaching.exercises import blanks, causes, student
 from minivae.teaching.exercises.catalogue import Exercise
+from minivae.teaching.exercises.sandbox import Finding, Outcome, Sandbox
 from minivae.teaching.exercises.student import ExerciseError
-from minivae.teaching.exercises.trials import TRIALS, Trial
-
-CLOSE = 1e-9  # relative: two ways to write one formula differ by rounding alone
 
 # What a cause of the gradient checker means for somebody who fills in one of these files.
 ADVICE = {
@@ -32,131 +29,177 @@ ADVICE = {
 
 
 @dataclass
+class Blank:
+    """What one blank is worth, tried alone, and what to say of it.
+
+    `right` is None where it could not be tried alone.
+    """
+
+    line: int
+    right: bool | None
+    says: list[str] = field(default_factory=list)
+    wrong: set[str] = field(default_factory=set)
+
+
+@dataclass
 class Verdict:
     """Whether an answer is right, and what to tell the student, line by line."""
 
     passed: bool
     lines: list[str]
+    blanks: list[Blank] = field(default_factory=list)
+    printed: str = ""
 
 
-def judge(exercise: Exercise, folder: Path) -> Verdict:
-    """Run the student's file of an exercise and judge it.
+def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> Verdict:
+    """Run the student's file of an exercise in a child process and judge it.
 
     Raises
     ------
     ExerciseError
-        If it cannot be judged: no file, blanks, an exception in the student's code.
+        If it cannot be judged: no file, blanks, an exception in the student's code, no end.
     """
-    path = folder / exercise.file
-    module = student.run(student.read(exercise, folder), path.stem, path)
-    for name in re.findall(r"^(?:def|class) (\w+)", exercise.solution, flags=re.MULTILINE):
-        if not callable(getattr(module, name, None)):
-            raise ExerciseError(
-                f"{path.name} has no {name} any more: put it back as it was, or move the file away "
-                f"and begin anew with minivae exercise start {exercise.number}"
-            )
-    with np.errstate(all="ignore"):
-        try:
-            trial = TRIALS[exercise.name](module)
-            entries, contracts = _check(trial)
-            found = _numbers(trial)
-        except GradcheckError as error:
-            if error.__cause__ is not None:
-                raise student.failed(error.__cause__, path, "while it was tried") from None
-            raise ExerciseError(str(error), counts=True) from None
-        except (Exception, SystemExit) as error:
-            raise student.failed(error, path, "while it was tried") from None
-        right = _solve(exercise, {})
-        wrong = {name for name in right if not _same(found.get(name), right[name])}
-        named = _recognise(exercise, wrong, found, right)
-    failed = [entry for entry in entries if not entry.passed]
-    values = [name for name in right if name in wrong and " " in name]  # gradients have no spaces
-    if not failed and not values and not contracts:
-        return Verdict(True, [_right(entry) for entry in entries] or [f"{n}: right" for n in right])
-    if values:  # a right gradient of a wrong value is not at fault
-        failed = [entry for entry in failed if entry.name in wrong]
-    explained = set().union(*named.values())
-    lines = [_wrong(entry, entry.name in explained) for entry in failed]
-    lines += [_differs(name, found.get(name), right[name]) for name in values]
-    lines += contracts
-    causes = {one.cause: None for one in failed if one.name not in explained}
-    said = [*named, *(ADVICE[cause] for cause in causes if cause in ADVICE)]
-    return Verdict(False, [*lines, *(f"-> {sentence}" for sentence in said)])
+    if sandbox is None:
+        with Sandbox() as sandbox:
+            return judge(exercise, folder, sandbox)
+    path = (folder / exercise.file).absolute()
+    source = student.read(exercise, folder)
+    outcome = sandbox.run(source, path, number=exercise.number)
+    failure = outcome.failure
+    if failure and failure.kind != "shape":
+        raise told(exercise, outcome)
+    wrong, spoilt = causes.differing(exercise, outcome.numbers), _spoilt(exercise, outcome)
+    if failure or wrong or spoilt:
+        each = tried_alone(exercise, source, path, sandbox)
+        said = _said(each)
+        explained = set().union(*(one.wrong for one in each if one.says))
+        if not said and not failure:
+            named = causes.recognise_some(exercise, outcome.numbers)
+            said, explained = list(named), set().union(*named.values())
+    else:
+        each = [Blank(line, True) for line in exercise.lines]
+        said, explained = [], set()
+    if failure:
+        line = source.splitlines()[failure.line - 1].strip() if failure.line else ""
+        lines = [f"line {failure.line}, {line}: the shapes do not fit", *_arrows(failure.advice)]
+        lines += _arrows(one for one in said if " ".join(failure.advice) not in one)
+        return Verdict(False, lines, each, outcome.printed)
+    right = causes.solved(exercise)
+    lines = [_differs(name, outcome.numbers, right) for name in right if name in wrong]
+    if not wrong <= explained or not wrong:  # what the table does not know, the checker may
+        full = sandbox.run(
+            source,
+            path,
+            number=exercise.number,
+            full=True,
+            contracts=exercise.trial == "step" and not explained,
+        )
+        if full.failure and full.failure.kind != "shape":
+            raise told(exercise, full)
+        failed = [one for one in full.findings if not one.passed and one.name not in explained]
+        values = [name for name in wrong if " " in name]  # gradients have no spaces
+        if wrong and values:  # a right gradient of a wrong value is not at fault
+            failed = [one for one in failed if one.name in wrong]
+        if not (wrong or spoilt or failed or full.contracts):
+            lines = [_right(one) for one in full.findings] or [f"{name}: right" for name in right]
+            return Verdict(True, lines, each, outcome.printed)
+        checked = {one.name for one in failed}
+        rest = [name for name in right if name in wrong - checked]
+        if full.contracts:  # all derivatives are right, of another function
+            rest = values
+        lines = [_differs(name, outcome.numbers, right) for name in rest]
+        lines = [f"{_gradient(one.name)}{one.sentence[len(one.name) :]}" for one in failed] + lines
+        lines += full.contracts
+        said += [
+            ADVICE[one.cause]
+            for one in failed
+            if one.cause in ADVICE and not said and not (one.cause == "mutates" and spoilt)
+        ]
+    return Verdict(False, lines + _arrows([*said, *spoilt]), each, outcome.printed)
 
 
-def _solve(exercise: Exercise, answers: dict[str, str]) -> dict[str, Any]:
-    """Return the results of the solution, with some of its lines replaced."""
-    return _numbers(TRIALS[exercise.name](student.run(exercise.source(answers), "solution")))
+def tried_alone(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> list[Blank]:
+    """Try each blank of a file with all others filled rightly, and name what is wrong with it."""
+    places = blanks.regions(exercise, source)
+    found = []
+    whole = sandbox.run(blanks.alone(exercise, source, places, None), path, number=exercise.number)
+    frame = not whole.failure and not causes.differing(exercise, whole.numbers)
+    for k, place in enumerate(places):
+        if place is None or not frame:
+            found.append(Blank(exercise.lines[k], None))
+            continue
+        line = min(place[1], len(source.splitlines()))
+        text = "\n".join(source.splitlines()[slice(*place)])
+        if student.BLANK in text or not text.strip():
+            says = [] if text.strip() else ["This line is gone."]
+            found.append(Blank(line, False, says))
+            continue
+        outcome = sandbox.run(
+            blanks.alone(exercise, source, places, k), path, number=exercise.number
+        )
+        if outcome.failure is not None:
+            shape = outcome.failure.kind == "shape"
+            advice = [" ".join(outcome.failure.advice)] if shape else []
+            found.append(Blank(outcome.failure.line or line, False if shape else None, advice))
+            continue
+        wrong = causes.differing(exercise, outcome.numbers)
+        spoilt = _spoilt(exercise, outcome)
+        says = list(causes.recognise(exercise, k, outcome.numbers)) if wrong else spoilt
+        found.append(Blank(line, not wrong and not spoilt, says, wrong))
+    return found
 
 
-def _check(trial: Trial) -> tuple[list[Entry], list[str]]:
-    if trial.layer is None:
-        return [], []
-    entries = check(trial.layer, *trial.inputs).entries
-    if trial.model is None or not all(entry.passed for entry in entries):
-        return entries, []
-    broken = [one for one in check_contracts(trial.model).contracts if not one.passed]
-    laws = {one.law: one for one in reversed(broken)}  # each law once, with its first failure
-    return entries, [
-        f"contract: {law}; it gives {one.measured:.6g}, not {one.expected:.6g}"
-        for law, one in reversed(laws.items())
+def told(exercise: Exercise, outcome: Outcome) -> ExerciseError:
+    """Return the failure of a run as an error in one line, with the student's traceback."""
+    failure, name = outcome.failure, exercise.file
+    assert failure is not None
+    if failure.kind == "missing":
+        return ExerciseError(
+            f"{name} has no {failure.message} any more: put it back as it was, or move the file "
+            f"away and begin anew with minivae exercise start {exercise.number}"
+        )
+    if failure.kind == "unusable":
+        return ExerciseError(failure.message, counts=True)
+    where = f", line {failure.line}:" if failure.line and failure.kind != "raised" else ""
+    return ExerciseError(f"{name}{where} {failure.message}", failure.traceback, counts=True)
+
+
+def _spoilt(exercise: Exercise, outcome: Outcome) -> list[str]:
+    """Return what to say of arguments that only the student writes into."""
+    writes = causes.written(exercise)
+    return [
+        f"{function} changes {name}, which it is to read only."
+        for function, i, name in outcome.changed
+        if (function, i) not in writes
     ]
 
 
-def _numbers(trial: Trial) -> dict[str, Any]:
-    """Return all results of a trial by name: the values, the forward's outputs, the gradients."""
-    found = {name: np.array(value(), float) for name, value in trial.values.items()}
-    if trial.layer is not None and trial.model is None and not trial.values:
-        for position, output in enumerate(trial.forward()):
-            found[f"the forward's output {position} (it was given: leave it as it is)"] = output
-    return found | trial.gradients()
+def _said(each: list[Blank]) -> list[str]:
+    """Return what is known of the blanks, with their lines where there are several."""
+    return [
+        f"line {one.line}: {sentence}" if len(each) > 1 else sentence
+        for one in each
+        for sentence in one.says
+    ]
 
 
-def _same(one: Any, other: Any) -> bool:
-    if one is None or np.shape(one) != np.shape(other):
-        return False
-    size = np.abs(other).max(initial=0.0) if np.size(other) else 0.0
-    room = CLOSE * size if np.isfinite(size) else CLOSE
-    return bool(np.allclose(one, other, rtol=0, atol=room, equal_nan=True))
+def _arrows(sentences: Iterable[str]) -> list[str]:
+    return [f"-> {sentence}" for sentence in dict.fromkeys(sentences)]
 
 
-def _recognise(
-    exercise: Exercise, wrong: set[str], found: dict[str, Any], right: dict[str, Any]
-) -> dict[str, set[str]]:
-    """Return the sentence of each mistake whose every wrong number is the student's, with these."""
-    fitting = []
-    for mistake in exercise.mistakes if wrong else ():
-        try:
-            gives = _solve(exercise, {mistake.blank: mistake.wrong})
-        except Exception:  # a mistake that does not even run is not this one
-            continue
-        spoilt = {name for name in gives if not _same(gives[name], right[name])}
-        theirs = all(_same(found.get(name), gives[name]) for name in spoilt)
-        if spoilt and spoilt <= wrong and theirs:
-            fitting.append((mistake.says, spoilt))
-    named: dict[str, set[str]] = {}
-    for says, spoilt in sorted(fitting, key=lambda one: -len(one[1])):
-        if not spoilt & set().union(*named.values()):
-            named[says] = spoilt
-    return named
-
-
-def _wrong(entry: Entry, explained: bool) -> str:
-    sentence = entry.sentence
-    if explained and entry.cause == "unknown":  # the mistake is named: no list of entries
-        sentence = sentence.partition("; ")[0]
-    return f"{_gradient(entry.name)}{sentence[len(entry.name) :]}"
-
-
-def _right(entry: Entry) -> str:
-    return f"{_gradient(entry.name)}: right, worst error {entry.max_rel_error:.0e}"
+def _right(finding: Finding) -> str:
+    return f"{_gradient(finding.name)}: right, worst error {finding.error:.0e}"
 
 
 def _gradient(name: str) -> str:
     return f"d{name}" if name.isidentifier() else f"gradient of {name}"
 
 
-def _differs(name: str, found: Any, right: Any) -> str:
+def _differs(name: str, numbers: causes.Numbers, solution: causes.Numbers) -> str:
+    found, right = numbers.get(name), solution[name]
+    if name.startswith("the forward's output"):
+        name += " (it was given: leave it as it is)"
+    name = name if " " in name else _gradient(name)
     if found is None:
         return f"{name}: it is missing"
     if np.shape(found) != np.shape(right):

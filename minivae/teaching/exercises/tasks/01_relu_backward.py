@@ -1,6 +1,6 @@
 """Exercise 1: the backward of ReLU.
 
-Lesson: examples/lessons/01-one-neuron.md, "A corner".
+Lesson 1 (minivae learn), "A corner".
 Replace every ____ and run: minivae exercise check 1
 """
 

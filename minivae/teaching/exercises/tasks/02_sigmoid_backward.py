@@ -1,6 +1,6 @@
 """Exercise 2: the backward of Sigmoid.
 
-Lesson: examples/lessons/01-one-neuron.md, "Backwards through it".
+Lesson 1 (minivae learn), "Backwards through it".
 Replace every ____ and run: minivae exercise check 2
 """
 

@@ -1,6 +1,6 @@
 """Exercise 3: Linear, the gradient of its input.
 
-Lesson: examples/lessons/02-linear.md.
+Lesson 2 (minivae learn).
 Replace every ____ and run: minivae exercise check 3
 """
 

@@ -1,6 +1,6 @@
 """Exercise 4: Linear, the gradients of weight and bias.
 
-Lesson: examples/lessons/02-linear.md.
+Lesson 2 (minivae learn).
 Replace every ____ and run: minivae exercise check 4
 """
 

@@ -1,6 +1,6 @@
 """Exercise 5: the backward of Tanh.
 
-Lesson: examples/lessons/03-activations-and-logits.md.
+Lesson 3 (minivae learn).
 Replace every ____ and run: minivae exercise check 5
 """
 

@@ -1,6 +1,6 @@
 """Exercise 6: the likelihood of pixels from logits, with its gradient.
 
-Lesson: examples/lessons/03-activations-and-logits.md, "The loss of a pixel" and "Why logits".
+Lesson 3 (minivae learn), "The loss of a pixel" and "Why logits".
 Replace every ____ and run: minivae exercise check 6
 """
 

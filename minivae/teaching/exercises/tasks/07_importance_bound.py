@@ -1,6 +1,6 @@
 """Exercise 7: a bound on log p(x) from K draws.
 
-Lesson: examples/lessons/04-the-bound.md, "A tighter bound".
+Lesson 4 (minivae learn), "A tighter bound".
 Replace every ____ and run: minivae exercise check 7
 """
 

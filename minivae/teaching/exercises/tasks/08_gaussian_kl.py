@@ -1,6 +1,6 @@
 """Exercise 8: the gradients of the KL between q(z|x) and the prior.
 
-Lesson: examples/lessons/05-gaussian-kl.md.
+Lesson 5 (minivae learn).
 Replace every ____ and run: minivae exercise check 8
 """
 

@@ -1,6 +1,6 @@
 """Exercise 9: the backward of the reparameterization.
 
-Lesson: examples/lessons/06-reparameterization.md.
+Lesson 6 (minivae learn).
 Replace every ____ and run: minivae exercise check 9
 """
 

@@ -1,6 +1,6 @@
 """Exercise 10: Adam.
 
-Lesson: examples/lessons/07-adam.md.
+Lesson 7 (minivae learn).
 Replace every ____ and run: minivae exercise check 10
 """
 

@@ -1,6 +1,6 @@
 """Exercise 11: back through a chain of layers, the decoder.
 
-Lesson: examples/lessons/08-the-whole-step.md; the layers are those of lessons 2 and 3.
+Lesson 8 (minivae learn); the layers are those of lessons 2 and 3.
 Replace every ____ and run: minivae exercise check 11
 """
 

@@ -1,6 +1,6 @@
 """Exercise 12: where the two paths meet, the encoder's last layer.
 
-Lesson: examples/lessons/08-the-whole-step.md; the formulas are those of lessons 5 and 6.
+Lesson 8 (minivae learn); the formulas are those of lessons 5 and 6.
 Replace every ____ and run: minivae exercise check 12
 """
 

@@ -1,6 +1,6 @@
 """Exercise 13: the whole training step of a VAE.
 
-Lesson: examples/lessons/08-the-whole-step.md.
+Lesson 8 (minivae learn).
 Replace every ____ and run: minivae exercise check 13
 
 The layers are minivae's own. `vae.encoder` and `vae.decoder` have `forward(x)`, which returns the

@@ -1,0 +1,91 @@
+"""Measures how many of the answers get their true cause, how many are misled, which are accepted.
+
+    python -m bench.answers.run [--package FOLDER] [--kind KIND] [--show]
+
+Each answer's file is judged by `minivae exercise check`, as a student would run it; FOLDER is
+another copy of the repository whose judge is to be measured. Lines of the verdict that repeat the
+student's code do not count as words of the verdict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench.answers import ANSWERS
+from bench.answers.answer import Answer
+from minivae.teaching.exercises.catalogue import find
+
+SECONDS = 60  # a judge that has not answered by then hangs
+
+
+def check(answer: Answer, package: Path) -> tuple[int, str]:
+    """Return the exit status of `minivae exercise check`, and what it prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, find(answer.exercise).file)
+        path.write_text(answer.file(), encoding="utf-8")
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "minivae", "exercise", "check", str(answer.exercise)],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(package)},
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return -1, ""
+    return done.returncode, done.stdout + done.stderr
+
+
+def words(answer: Answer, text: str) -> str:
+    """Return a verdict without the lines of the student's own code that it repeats."""
+    codes = answer.code.values() if isinstance(answer.code, dict) else [answer.code]
+    for line in sorted({one.strip() for code in codes for one in code.splitlines()}, key=len)[::-1]:
+        if len(line) > 3:
+            text = text.replace(line, "")
+    return text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--package", type=Path, default=Path(__file__).parents[2])
+    parser.add_argument("--kind")
+    parser.add_argument("--show", action="store_true", help="print the answers that fall short")
+    options = parser.parse_args()
+    chosen = [one for one in ANSWERS if options.kind in (None, one.kind)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda one: check(one, options.package), chosen))
+    count: collections.Counter[str] = collections.Counter()
+    kinds: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+    for answer, (status, text) in zip(chosen, found, strict=True):
+        said = words(answer, text)
+        if answer.right:
+            results = ["right", "accepted" if status == 0 else "refused"]
+        else:
+            results = ["wrong", *(["misled"] if answer.misled(said) else [])]
+            results += ["passed as right"] if status == 0 else []
+            results += ["hung"] if status < 0 else []
+            results += ["true cause"] if status > 0 and answer.told(said) else []
+        count.update(results)
+        kinds[answer.kind].update(results)
+        if options.show and not {"accepted", "true cause"} & set(results):
+            print(f"--- {answer.exercise} {answer.kind} {results}: {answer.cause}")
+            print(f"{answer.code}\n{text}expect {answer.expect} mislead {answer.mislead}")
+    for kind, one in sorted(kinds.items()):
+        print(f"{kind:<16} " + ", ".join(f"{number} {name}" for name, number in one.items()))
+    for name in ("true cause", "misled", "passed as right", "hung"):
+        share = count[name] / max(count["wrong"], 1)
+        print(f"{name}: {count[name]} of {count['wrong']} wrong answers ({share:.1%})")
+    print(f"accepted: {count['accepted']} of {count['right']} right answers")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,171 @@
+"""Tries an answer: runs it as a module, checks its gradients and contracts, collects its numbers.
+
+As a program it is the child of sandbox.py; the solution and the known mistakes, which are ours, are
+tried in the parent. What it all means is said by verdict.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import traceback
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minivae.gradcheck import GradcheckError, check, check_contracts
+from minivae.teaching.exercises import student
+from minivae.teaching.exercises.catalogue import EXERCISES, Exercise, find
+from minivae.teaching.exercises.child import Forbidden, Guard, module_of, serve
+from minivae.teaching.exercises.shapes import explain, shapes_of
+from minivae.teaching.exercises.trials import TRIALS, Trial
+
+
+def numbers_of(exercise: Exercise, source: str) -> dict[str, Any]:
+    """Return the numbers of a source of ours: the solution, or one with a mistake in it."""
+    with np.errstate(all="ignore"):
+        return TRIALS[exercise.trial](student.run(source, "solution")).numbers()
+
+
+def changed_by(exercise: Exercise) -> list[tuple[str, int, str]]:
+    """Return which arguments the solution writes into."""
+    module = student.run(exercise.source({}), "solution")
+    with np.errstate(all="ignore"):
+        found = _watch(module, exercise)
+        TRIALS[exercise.trial](module).numbers()
+    return list(found)
+
+
+def work(job: dict[str, Any], guard: Guard) -> dict[str, Any]:
+    """Try the answer of a job of sandbox.py and return an outcome in JSON's types."""
+    exercise, source, path = find(job["number"]), job["source"], job["path"]
+    guard.modules = _library(exercise)
+    try:
+        module = module_of(source, path, guard)
+    except (Exception, SystemExit) as error:
+        return _failed(error, path, "when it is run")
+    for name in re.findall(r"^(?:def|class) (\w+)", exercise.solution, flags=re.MULTILINE):
+        if not callable(getattr(module, name, None)):
+            return {"failure": {"kind": "missing", "message": name}}
+    changed = _watch(module, exercise)
+    with np.errstate(all="ignore"):
+        try:
+            trial = TRIALS[exercise.trial](module)
+            findings = _findings(trial) if job.get("full") else []
+            contracts = _contracts(trial) if job.get("contracts") else []
+            numbers = trial.numbers()
+        except Forbidden:
+            raise
+        except (Exception, SystemExit) as error:
+            if isinstance(error, GradcheckError):
+                if error.__cause__ is None:
+                    return {"failure": {"kind": "unusable", "message": str(error)}}
+                error = error.__cause__
+            return _failed(error, path, "while it was tried", source, exercise)
+    return {
+        "numbers": {
+            name: {"data": np.asarray(one, float).ravel().tolist(), "shape": np.shape(one)}
+            for name, one in numbers.items()
+        },
+        "findings": findings,
+        "contracts": contracts,
+        "changed": list(changed),
+    }
+
+
+def _findings(trial: Trial) -> list[dict[str, Any]]:
+    """Return what the gradient checker says of each gradient."""
+    if trial.layer is None:
+        return []
+    return [
+        {
+            "name": one.name,
+            "passed": one.passed,
+            "cause": one.cause,
+            "sentence": one.sentence,
+            "error": one.max_rel_error,
+        }
+        for one in check(trial.layer, *trial.inputs).entries
+    ]
+
+
+def _contracts(trial: Trial) -> list[str]:
+    """Return the laws that the model breaks, each once, with its first failure."""
+    broken = [one for one in check_contracts(trial.model).contracts if not one.passed]
+    laws = {one.law: one for one in reversed(broken)}
+    return [
+        f"contract: {law}; it gives {one.measured:.6g}, not {one.expected:.6g}"
+        for law, one in reversed(laws.items())
+    ]
+
+
+def _watch(module: ModuleType, exercise: Exercise) -> dict[tuple[str, int, str], None]:
+    """Note, from now on, which arguments the module's functions write into."""
+    found: dict[tuple[str, int, str], None] = {}
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        code = getattr(function, "__code__", None)
+        names = code.co_varnames[: code.co_argcount] if code else ()
+
+        @functools.wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            before = [_bytes(one) for one in arguments]
+            try:
+                return function(*arguments, **named)
+            finally:
+                for i, (one, was) in enumerate(zip(arguments, before, strict=True)):
+                    if was != _bytes(one):
+                        found[name, i, names[i] if i < len(names) else f"argument {i}"] = None
+
+        return call
+
+    for name in re.findall(r"^def (\w+)", exercise.solution, flags=re.MULTILINE):
+        setattr(module, name, watched(name, getattr(module, name)))
+    return found
+
+
+def _bytes(argument: Any) -> bytes | None:
+    return argument.tobytes() if isinstance(argument, np.ndarray) else None
+
+
+def _library(exercise: Exercise) -> set[str]:
+    """Return the modules of the library that the task itself imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(exercise.solution)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minivae"):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _failed(
+    error: BaseException, path: str, where: str, source: str = "", exercise: Exercise | None = None
+) -> dict[str, Any]:
+    """Return the failure of the student's code, with the part of its traceback."""
+    told = traceback.TracebackException.from_exception(error)
+    frames = [frame for frame in told.stack if frame.filename == path]
+    told.stack = traceback.StackSummary.from_list(frames)
+    first = str(error).partition("\n")[0]
+    failure = {
+        "kind": "raised",
+        "message": f"raised {type(error).__name__} {where}: {first}",
+        "line": frames[-1].lineno if frames else None,
+        "traceback": "".join(told.format(chain=False)) if frames else "",
+    }
+    if exercise is not None:
+        solution = student.run(exercise.source({}), "solution")
+        right = shapes_of(TRIALS[exercise.trial](solution).numbers, "<solution>")
+        try:
+            line, advice = explain(error, source, path, right)
+        except Exception:  # it is read from a frame that may hold anything
+            line, advice = 0, []
+        if advice:
+            failure |= {"kind": "shape", "line": line, "advice": advice}
+    return {"failure": failure}
+
+
+if __name__ == "__main__":
+    assert all(one.solution for one in EXERCISES)  # read before a student's code could
+    serve(work)
