@@ -20,7 +20,7 @@ from minivae.errors import ArgumentError, MinivaeError, NotFiniteError
 
 # What makes a run this run: to go on with another value would be neither the old nor a new one.
 # The learning rate may change: a smaller one is the remedy for numbers that went out of range.
-FIXED = ("batch_size", "beta", "hidden", "latent", "binarize", "seed")
+FIXED = ("batch_size", "beta", "hidden", "latent", "likelihood", "binarize", "seed")
 
 
 class Every(click.ParamType):
@@ -56,6 +56,13 @@ class Every(click.ParamType):
 @click.option("--beta", type=Finite(0), default=1.0, show_default=True)
 @click.option("--hidden", type=Widths(), default="256,128", show_default=True)
 @click.option("--latent", type=click.IntRange(1), default=20, show_default=True)
+@click.option(
+    "--likelihood",
+    default="bernoulli",
+    metavar="NAME",
+    show_default=True,
+    help="p(x|z): minivae info --parts lists what there is.",
+)
 @click.option(
     "--binarize",
     type=click.Choice(["none", "threshold", "sampled"]),
@@ -95,6 +102,7 @@ def train(
     beta: float,
     hidden: tuple[int, ...],
     latent: int,
+    likelihood: str,
     binarize: str,
     seed: int,
     threads: int | None,
@@ -119,7 +127,11 @@ def train(
     else:
         loaded = load_data(data, image_size=image_size, notice=say)
         folder = out or Path("runs") / loaded.name
-        vae = VAE(loaded.train.shape[1], hidden, latent, beta, seed, backend=chosen)
+        vae = VAE(
+            *(loaded.train.shape[1], hidden, latent, beta, seed),
+            backend=chosen,
+            likelihood=likelihood,
+        )
         training = Training(vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
         training.source = data if data in NAMES else os.path.abspath(data)
     # Only now: an option that cannot be leaves no directory behind.
@@ -209,7 +221,7 @@ def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
     if "batch_size" in asked:
         asked["batch_size"] = min(asked["batch_size"], len(loaded.train))
     for name, value in asked.items():
-        known = getattr(training if hasattr(training, name) else training.vae, name)
+        known = {**training.vae.spec(), **vars(training)}[name]
         if value != known:
             option = "--" + name.replace("_", "-")
             shown = [",".join(map(str, v)) if name == "hidden" else v for v in (known, value)]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minivae.parts.likelihood import Likelihood
 
 
@@ -40,6 +42,7 @@ class Bernoulli(Likelihood):
         """Return the probabilities, (B, D)."""
         return self.formulas.sigmoid(eta, self.like("mean", eta))
 
-    def sample(self, eta: Any, uniform: Any) -> Any:
-        """Return black and white pixels."""
-        return (uniform < self.mean(eta)).astype(eta.dtype)
+    def sample(self, eta: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return draws of black and white pixels, (B, D)."""
+        p = self.backend.to_host(self.mean(eta))
+        return (rng.random(p.shape) < p).astype(p.dtype)

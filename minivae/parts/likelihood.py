@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from minivae.layers import Layer
 
 
@@ -43,6 +45,6 @@ class Likelihood(Layer):
         """Return the mean of p(x|eta), (B, D)."""
         raise NotImplementedError
 
-    def sample(self, eta: Any, uniform: Any) -> Any:
-        """Return a draw of x (B, D) for uniform noise in [0, 1), (B, D)."""
+    def sample(self, eta: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return draws of x (B, D), on the host."""
         raise NotImplementedError

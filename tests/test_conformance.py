@@ -1,0 +1,222 @@
+"""Every part in the lists of minivae.parts keeps its promises: a new one is tested by being listed.
+
+Golden values are PyTorch's (golden/make_parts.py); densities are held against sums and quadrature.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minivae import VAE, Adam
+from minivae.backend import CupyBackend
+from minivae.data.pixels import Source
+from minivae.errors import BackendError
+from minivae.gradcheck import check
+from minivae.looking.trace import trace_step
+from minivae.noise import RowNoise
+from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS
+from minivae.runs import checkpoint
+from minivae.training.crew import can_fork
+from minivae.training.steps import Steps
+
+D, Z = 3, 2
+with np.load(Path(__file__).parent / "golden" / "parts.npz") as file:
+    GOLDEN = dict(file)
+
+likelihoods = pytest.mark.parametrize("kind", [part.kind for part in LIKELIHOODS])
+# All that can be, for densities over all numbers: the points of a quadrature, and their weights.
+LINE = np.linspace(-40, 40, 40_001)
+SUPPORTS = {
+    "numbers from 0 to 1": (np.array([0.0, 1.0]), np.ones(2)),
+    "any numbers": (LINE, np.full(LINE.size, LINE[1] - LINE[0])),
+}
+
+
+def make(kind, pixels=D, dtype="float64"):
+    part = next(part for part in LIKELIHOODS if part.kind == kind)
+    likelihood = part(pixels, dtype=dtype)
+    for name, view in likelihood.params.items():
+        view[...] = GOLDEN[f"{kind}.{name}"]
+    return likelihood
+
+
+class AsLayer:
+    """A likelihood with x held constant: what the checker takes."""
+
+    def __init__(self, likelihood):
+        self.part, self.params, self.grads = likelihood, likelihood.params, likelihood.grads
+
+    def forward(self, eta, x):
+        return self.part.forward(eta, x)
+
+    def backward(self, dlog_p):
+        return self.part.backward(dlog_p), None
+
+
+@likelihoods
+def test_a_likelihood_is_pytorchs(kind):
+    golden = {n.removeprefix(f"{kind}."): a for n, a in GOLDEN.items() if n.startswith(f"{kind}.")}
+    likelihood = make(kind)
+    log_p = likelihood.forward(golden["eta"], golden["x"])
+    np.testing.assert_allclose(log_p, golden["log_p"], rtol=1e-12)
+    deta = likelihood.backward(golden["weights"])
+    np.testing.assert_allclose(deta, golden["deta"], rtol=1e-11, atol=1e-13)
+    for name, grad in likelihood.grads.items():
+        np.testing.assert_allclose(grad, golden[f"d{name}"], rtol=1e-11, err_msg=name)
+
+
+@likelihoods
+def test_a_likelihoods_derivatives(kind):
+    report = check(AsLayer(make(kind)), GOLDEN[f"{kind}.eta"], GOLDEN[f"{kind}.x"])
+    assert report.passed, str(report)
+    assert max(entry.max_rel_error for entry in report.entries) < 1e-8
+
+
+@likelihoods
+def test_value_and_gradient_in_few_passes_are_the_same(kind):
+    likelihood, eta, x = make(kind), GOLDEN[f"{kind}.eta"], GOLDEN[f"{kind}.x"]
+    value, deta = likelihood.nll(eta, x, 0.2)
+    likelihood.gradients()
+    fused = [deta.copy(), *(grad.copy() for grad in likelihood.grads.values())]
+    assert value == pytest.approx(-0.2 * likelihood.forward(eta, x).sum(), rel=1e-12)
+    apart = [likelihood.backward(np.full(len(x), -0.2)), *likelihood.grads.values()]
+    for one, other in zip(fused, apart, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-14)
+
+
+@likelihoods
+def test_a_likelihood_sums_to_one_and_has_the_mean_that_it_says(kind):
+    likelihood = make(kind, pixels=1)
+    points, weights = SUPPORTS[likelihood.support]
+    for eta in GOLDEN[f"{kind}.eta"][:, : likelihood.width]:
+        rows = np.repeat(eta[None], len(points), axis=0)
+        p = np.exp(likelihood.forward(rows, points[:, None])) * weights
+        assert p.sum() == pytest.approx(1, rel=1e-9)
+        mean = float(likelihood.mean(eta[None])[0, 0])
+        assert (p * points).sum() == pytest.approx(mean, rel=1e-8, abs=1e-9)
+
+
+@likelihoods
+def test_draws_have_mean_and_deviation(kind):
+    likelihood = make(kind, pixels=1)
+    points, weights = SUPPORTS[likelihood.support]
+    eta = GOLDEN[f"{kind}.eta"][:1, : likelihood.width]
+    p = np.exp(likelihood.forward(np.repeat(eta, len(points), axis=0), points[:, None])) * weights
+    mean = (p * points).sum()
+    deviation = ((p * (points - mean) ** 2).sum()) ** 0.5
+    n = 20_000
+    drawn = likelihood.sample(np.repeat(eta, n, axis=0), np.random.default_rng(0))
+    assert abs(drawn.mean() - mean) < 5 * deviation / n**0.5
+    assert drawn.std() == pytest.approx(deviation, rel=0.05)  # 20,000 draws: 1%, times 5
+
+
+def whole(kind, **settings):
+    return VAE(D, hidden=(5, 4), latent=Z, seed=3, likelihood=kind, **settings)
+
+
+def batch(kind, n=7, dtype="float64"):
+    rng = np.random.default_rng(1)
+    return rng.random((n, D)).astype(dtype), rng.standard_normal((n, Z)).astype(dtype)
+
+
+@likelihoods
+def test_a_models_step(kind):
+    vae = whole(kind, dtype="float64", beta=1.7)
+    report = check(vae, *batch(kind))
+    assert report.passed, str(report)
+
+
+@likelihoods
+def test_float32_stays_float32(kind):
+    vae = whole(kind)
+    x, eps = batch(kind, dtype="float32")
+    vae.step(x, eps)
+    eta = vae.decoder.forward(eps)
+    assert vae.likelihood.nll(eta, x, 0.1)[1].dtype == np.float32
+    assert vae.likelihood.forward(eta, x).dtype == vae.likelihood.mean(eta).dtype == np.float32
+
+
+@likelihoods
+def test_a_window_is_the_whole(kind):
+    vae, shared = whole(kind, dtype="float64"), whole(kind, dtype="float64")
+    x, eps = batch(kind)
+    terms = vae.step(x, eps)
+    given = x[::-1].copy()
+    shared.step(given, eps)
+    given[...] = x
+    total = 0.0
+    for rows in (slice(0, 3), slice(3, 7)):
+        window = shared.window(rows)
+        total += window.bound.step(window, x[rows], eps[rows], 1 / 7, 1.0)[0]
+    shared.grad[...] = np.nan
+    shared.gradients()
+    assert total == pytest.approx(terms.nll, rel=1e-12)
+    np.testing.assert_allclose(shared.grad, vae.grad, rtol=1e-10, atol=1e-14)
+
+
+@likelihoods
+@pytest.mark.skipif(not can_fork(), reason="this process cannot share work by forking")
+def test_processes_train_as_one_does(kind):
+    ends = []
+    for threads in (1, 2):
+        vae = whole(kind)
+        images = np.random.default_rng(0).random((50, D)).astype(np.float32)
+        steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(images), 20, threads)
+        assert steps.members == threads
+        steps.begin(np.arange(50), RowNoise(0, "eps"), RowNoise(0, "binarize"))
+        for i in range(3):
+            steps.step(i)
+        steps.close()
+        ends.append(vae.theta.copy())
+    np.testing.assert_allclose(*ends, rtol=1e-5, atol=1e-6)  # three steps of float32 sums
+
+
+@likelihoods
+def test_a_checkpoint_keeps_it(kind, tmp_path):
+    vae = whole(kind)
+    checkpoint.save(tmp_path / "c.npz", vae)
+    loaded = checkpoint.load(tmp_path / "c.npz")
+    assert loaded.spec() == vae.spec()
+    assert loaded.theta.tobytes() == vae.theta.tobytes()
+
+
+@likelihoods
+def test_a_trace_shows_it(kind):
+    trace = trace_step(whole(kind), batch(kind, 2)[0])
+    assert trace.worst < 1e-6
+    assert {f"d({name})" for name in whole(kind).params} <= {e.name for e in trace.entries}
+    assert f"d{whole(kind).likelihood.eta}" in {entry.name for entry in trace.entries}
+
+
+@likelihoods
+def test_cuda_has_its_formulas_or_says_so(kind):
+    """A backend of which only what it knows by name is asked, so no device is needed."""
+    from minivae.cuda.formulas import CudaFormulas
+
+    backend = CupyBackend.__new__(CupyBackend)
+    backend.formulas, backend.empty = CudaFormulas.__new__(CudaFormulas), np.empty
+    part = next(part for part in LIKELIHOODS if part.kind == kind)
+    try:
+        part(D, backend=backend)
+    except BackendError as error:
+        assert "--backend numpy" in str(error)
+
+
+def test_the_posterior_and_the_prior_are_pytorchs():
+    g = {name.removeprefix("latent."): a for name, a in GOLDEN.items() if "latent." in name}
+    posterior, prior = POSTERIORS[0](Z), PRIORS[0](Z)
+    z, log_q = posterior.forward(g["stats"], g["eps"])
+    np.testing.assert_allclose(z, g["z"], rtol=1e-13)
+    np.testing.assert_allclose(log_q, g["log_q"], rtol=1e-12)
+    np.testing.assert_allclose(posterior.backward(g["dz"], g["dlog_q"]), g["dstats"], rtol=1e-11)
+    np.testing.assert_allclose(prior.forward(g["z"]), g["log_p"], rtol=1e-12)
+    np.testing.assert_allclose(prior.kl_each(g["stats"]), g["kl"], rtol=1e-12)
+    kl, dstats = prior.kl(g["stats"], 1.0, 1 / len(g["z"]))
+    assert kl == pytest.approx(g["kl"].mean(), rel=1e-12)
+    np.testing.assert_allclose(dstats, g["dstats_kl"], rtol=1e-11, atol=1e-14)
+
+
+def test_kinds_are_told_apart():
+    for parts in (LIKELIHOODS, POSTERIORS, PRIORS, BOUNDS):
+        assert len({part.kind for part in parts}) == len(parts)
