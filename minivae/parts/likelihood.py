@@ -5,11 +5,12 @@ The formulas of each are in a file of its own; that z leads to eta is the decode
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minivae.layers import Layer
+from minivae.layers import Layer, Shape
 
 
 class Likelihood(Layer):
@@ -25,8 +26,10 @@ class Likelihood(Layer):
     support: ClassVar[str]  # which x it is for, in words: "numbers from 0 to 1"
     discrete: ClassVar[bool] = False  # whether p is a probability, not a density
 
-    def __init__(self, pixels: int, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(
+        self, pixels: int, shapes: Mapping[str, Shape] | None = None, **settings: Any
+    ) -> None:
+        super().__init__(shapes, **settings)
         self.pixels = pixels
 
     def forward(self, eta: Any, x: Any) -> Any:

@@ -168,11 +168,12 @@ class Writer:
         written = f"{formula}({', '.join(f'{{{name}}}' for name in given)})"
         if call.value is not None and np.ndim(call.value) == 0:
             yield "loss", "return", formula.rpartition("_")[2], written, ""
-        for argument in names:
-            if argument.startswith("d"):
-                known = names[argument]
-                of = known[2:-1] if known.startswith("d(") else names.get(argument[1:], "")
-                yield "backward", argument, known if known != argument else _d(of), written, of
+        for argument, known in names.items():
+            if argument.startswith("d") and known.startswith("d("):  # a parameter's gradient
+                yield "backward", argument, known, written, known[2:-1]
+            elif argument.startswith("d") and known == argument:
+                of = names.get(argument[1:], "")
+                yield "backward", argument, _d(of) if of else argument, written, of
 
 
 def _key(array: np.ndarray) -> tuple[int, tuple[int, ...]]:
