@@ -6,10 +6,11 @@ one file with its formulas and their derivations, and one line here.
 
 from minivae.parts.bernoulli import Bernoulli
 from minivae.parts.elbo import Elbo
+from minivae.parts.gaussian import Gaussian
 from minivae.parts.gaussian_posterior import GaussianPosterior
 from minivae.parts.standard_normal import StandardNormal
 
-LIKELIHOODS = (Bernoulli,)
+LIKELIHOODS = (Bernoulli, Gaussian)
 POSTERIORS = (GaussianPosterior,)
 PRIORS = (StandardNormal,)
 BOUNDS = (Elbo,)
