@@ -3,6 +3,9 @@
 Golden values are PyTorch's (golden/make_parts.py); densities are held against sums and quadrature.
 """
 
+import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +190,19 @@ def test_a_trace_shows_it(kind):
     assert trace.worst < 1e-6
     assert {f"d({name})" for name in whole(kind).params} <= {e.name for e in trace.entries}
     assert f"d{whole(kind).likelihood.eta}" in {entry.name for entry in trace.entries}
+
+
+@likelihoods
+@pytest.mark.skipif(not shutil.which("node"), reason="there is no node to run JavaScript")
+def test_its_javascript_gives_the_same_numbers(kind):
+    likelihood, eta, x = make(kind), GOLDEN[f"{kind}.eta"], GOLDEN[f"{kind}.x"]
+    mean, nll = likelihood.page()
+    call = f"[l.map((l) => {mean}), l.map((l, i) => {{ const x = xs[i]; return {nll}; }})]"
+    code = f"const l = {eta[0].tolist()}, xs = {x[0].tolist()}; console.log(JSON.stringify({call}))"
+    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
+    means, nlls = json.loads(done.stdout)
+    np.testing.assert_allclose(means, likelihood.mean(eta)[0], rtol=1e-12)
+    assert sum(nlls) == pytest.approx(-likelihood.forward(eta, x)[0], rel=1e-12)
 
 
 @likelihoods

@@ -42,6 +42,11 @@ class Bernoulli(Likelihood):
         """Return the probabilities, (B, D)."""
         return self.formulas.sigmoid(eta, self.like("mean", eta))
 
+    def page(self) -> tuple[str, str]:
+        """Return mean and -log p of one pixel in JavaScript."""
+        softplus = "Math.max(l, 0) + Math.log1p(Math.exp(-Math.abs(l)))"
+        return "1 / (1 + Math.exp(-l))", f"{softplus} - x * l"
+
     def sample(self, eta: Any, rng: np.random.Generator) -> np.ndarray:
         """Return draws of black and white pixels, (B, D)."""
         p = self.backend.to_host(self.mean(eta))

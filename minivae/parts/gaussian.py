@@ -89,6 +89,11 @@ class Gaussian(Likelihood):
         """Return eta."""
         return eta
 
+    def page(self) -> tuple[str, str]:
+        """Return mean and -log p of one pixel in JavaScript."""
+        logvar = float(self.backend.to_host(self.params["logvar"])[0])
+        return "l", f"0.5 * ((x - l) ** 2 * {math.exp(-logvar)!r} + {logvar + LOG_2PI!r})"
+
     def sample(self, eta: Any, rng: np.random.Generator) -> np.ndarray:
         """Return draws of x, (B, D)."""
         eta = self.backend.to_host(eta)

@@ -48,6 +48,10 @@ class Likelihood(Layer):
         """Return the mean of p(x|eta), (B, D)."""
         raise NotImplementedError
 
+    def page(self) -> tuple[str, str]:
+        """Return mean and -log p of one pixel as JavaScript expressions of l (its eta) and x."""
+        raise NotImplementedError
+
     def sample(self, eta: Any, rng: np.random.Generator) -> np.ndarray:
         """Return draws of x (B, D), on the host."""
         raise NotImplementedError

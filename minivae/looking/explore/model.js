@@ -62,12 +62,9 @@ function encode(x) {
 }
 
 const logits = (z) => forward(networks.decoder, z);
-const decode = (z) => {
-  const ls = logits(z);
-  return formulas.sigmoid(ls, ls);
-};
-
-const nllOf = (ls, x) => formulas.bernoulliNll(ls, x, 1, new Float64Array(PIXELS));
+// pixelMean and pixelNll are the likelihood's own: see `Likelihood.page`.
+const decode = (z) => logits(z).map(pixelMean);
+const nllOf = (ls, x) => ls.reduce((sum, l, i) => sum + pixelNll(l, x[i]), 0);
 const klOf = (mu, logvar) =>
   formulas.gaussianKl(mu, logvar, 1, 1, new Float64Array(LATENT), new Float64Array(LATENT));
 

@@ -93,7 +93,9 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
                 "storage": _storage_line(vae, kept, storage, x[:200]),
             },
         )
-        scripts = [asset(HERE, f"{name}.js") for name in SCRIPTS]
+        mean, nll = vae.likelihood.page()
+        likelihood = f"const pixelMean = (l) => {mean};\nconst pixelNll = (l, x) => {nll};"
+        scripts = [likelihood, *(asset(HERE, f"{name}.js") for name in SCRIPTS)]
         whole = page(
             f"{title}: its latent space",
             body,
