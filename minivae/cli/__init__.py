@@ -12,7 +12,7 @@ from minivae.cli.common import Commands
 from minivae.cli.exercise import exercise
 from minivae.cli.explain import explore, manifold, trace, traverse
 from minivae.cli.gradcheck import gradcheck
-from minivae.cli.learn import learn
+from minivae.cli.learn import learn, play
 from minivae.cli.train import train
 from minivae.cli.use import encode, evaluate, info, interpolate, reconstruct, sample
 
@@ -41,6 +41,7 @@ for command in (
     traverse,
     manifold,
     learn,
+    play,
     exercise,
     gradcheck,
     info,

@@ -1,6 +1,6 @@
-"""The command `minivae learn`: the lessons as a site in a folder, opened in the browser.
+"""The commands `minivae learn` and `minivae play`: lessons and playground as pages, opened.
 
-What is on the pages is made in teaching/book; here it is written.
+What is on the pages is made in teaching/; here they are written.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+
+from minivae.cli.common import out_option
 
 
 @click.command()
@@ -43,3 +45,20 @@ def write(folder: Path, site: dict[str, bytes]) -> None:
     for name, content in site.items():
         with replacing(folder / name) as file:
             file.write(content)
+
+
+@click.command()
+@out_option("play.html", show_default=True)
+@click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
+def play(out: Path, open_it: bool) -> None:
+    """Write a page that trains a VAE while you watch: set it, break it, find what is broken.
+
+    One file without any network: open it, or send it to someone.
+    """
+    from minivae.teaching.playground import play_page
+
+    page = play_page().encode()
+    write(out.parent, {out.name: page})
+    click.echo(f"{out} ({len(page) / 1e6:.1f} MB): open it in a browser")
+    if open_it:
+        click.launch(str(out))

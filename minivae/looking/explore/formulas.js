@@ -8,13 +8,42 @@ const formulas = (() => {
     const outputs = bias.length, inputs = weight.length / outputs, rows = y.length / outputs;
     for (let b = 0; b < rows; b++) {
       const from = b * inputs, to = b * outputs;
-      for (let o = 0, w = 0; o < outputs; o++) {
+      let o = 0;
+      for (; o + 4 <= outputs; o += 4) { // four sums at a time: none waits for another's addition
+        let [one, two, three, four] = [bias[o], bias[o + 1], bias[o + 2], bias[o + 3]];
+        for (let i = 0, w = o * inputs; i < inputs; i++, w++) {
+          const value = x[from + i];
+          one += value * weight[w];
+          two += value * weight[w + inputs];
+          three += value * weight[w + 2 * inputs];
+          four += value * weight[w + 3 * inputs];
+        }
+        y[to + o] = one;
+        y[to + o + 1] = two;
+        y[to + o + 2] = three;
+        y[to + o + 3] = four;
+      }
+      for (; o < outputs; o++) {
         let sum = bias[o];
-        for (let i = 0; i < inputs; i++, w++) sum += x[from + i] * weight[w];
+        for (let i = 0, w = o * inputs; i < inputs; i++, w++) sum += x[from + i] * weight[w];
         y[to + o] = sum;
       }
     }
     return y;
+  }
+
+  // Add four rows of x, each times a number, to a row of y: how both products of the
+  // way back are made. Rows that count 0 times are left out (behind a ReLU many are).
+  function addRows(y, to, x, from, stride, length, a, b, c, d) {
+    if (a === 0 && b === 0 && c === 0 && d === 0) return;
+    const [two, three, four] = [from + stride, from + 2 * stride, from + 3 * stride];
+    for (let i = 0; i < length; i++) {
+      y[to + i] += a * x[from + i] + b * x[two + i] + c * x[three + i] + d * x[four + i];
+    }
+  }
+
+  function addRow(y, to, x, from, length, a) {
+    if (a !== 0) for (let i = 0; i < length; i++) y[to + i] += a * x[from + i];
   }
 
   // dx_bi = sum_o dy_bo W_oi
@@ -22,11 +51,11 @@ const formulas = (() => {
     const rows = dy.length / outputs, inputs = weight.length / outputs;
     dx.fill(0);
     for (let b = 0; b < rows; b++) {
-      for (let o = 0, w = 0; o < outputs; o++) {
-        const d = dy[b * outputs + o];
-        if (d === 0) w += inputs;
-        else for (let i = 0, at = b * inputs; i < inputs; i++, w++, at++) dx[at] += d * weight[w];
+      let o = 0;
+      for (let at = b * outputs; o + 4 <= outputs; o += 4, at += 4) {
+        addRows(dx, b * inputs, weight, o * inputs, inputs, inputs, dy[at], dy[at + 1], dy[at + 2], dy[at + 3]);
       }
+      for (; o < outputs; o++) addRow(dx, b * inputs, weight, o * inputs, inputs, dy[b * outputs + o]);
     }
     return dx;
   }
@@ -35,12 +64,13 @@ const formulas = (() => {
   function linearBackwardWeight(x, dy, dweight, outputs) {
     const rows = dy.length / outputs, inputs = dweight.length / outputs;
     dweight.fill(0);
-    for (let b = 0; b < rows; b++) {
-      for (let o = 0, w = 0; o < outputs; o++) {
-        const d = dy[b * outputs + o];
-        if (d === 0) w += inputs;
-        else for (let i = 0, at = b * inputs; i < inputs; i++, w++, at++) dweight[w] += d * x[at];
+    for (let o = 0; o < outputs; o++) {
+      let b = 0;
+      for (let at = o; b + 4 <= rows; b += 4, at += 4 * outputs) {
+        addRows(dweight, o * inputs, x, b * inputs, inputs, inputs,
+          dy[at], dy[at + outputs], dy[at + 2 * outputs], dy[at + 3 * outputs]);
       }
+      for (; b < rows; b++) addRow(dweight, o * inputs, x, b * inputs, inputs, dy[b * outputs + o]);
     }
     return dweight;
   }
@@ -49,7 +79,7 @@ const formulas = (() => {
   function linearBackwardBias(dy, dbias) {
     const outputs = dbias.length;
     dbias.fill(0);
-    for (let at = 0; at < dy.length; at++) dbias[at % outputs] += dy[at];
+    for (let b = 0; b < dy.length; b += outputs) for (let o = 0; o < outputs; o++) dbias[o] += dy[b + o];
     return dbias;
   }
 

@@ -22,7 +22,7 @@ HERE = "minivae.looking.explore"
 LIMIT = 3_000_000  # bytes of a page
 IMAGES = 10_000  # test images that the map's directions and the variances are taken from
 DRAWS = 16  # of z, for the nll that the page shows
-SCRIPTS = ("formulas", "random", "model", "picture", "latent", "drawing", "between")
+SCRIPTS = ("formulas", "random", "screen", "model", "picture", "latent", "drawing", "between")
 
 
 def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from minivae.looking.pages import asset, data_uri, page
 from minivae.teaching.book.markdown import Markdown
 from minivae.teaching.book.notebook import notebook
+from minivae.teaching.playground import play_page
 
 LESSONS = files("minivae.teaching") / "lessons"
 NAMES = sorted(
@@ -26,6 +27,7 @@ FIGURE = '<figure class="live" id="live-{0}" data-figure="{0}"></figure>'
 def book() -> dict[str, bytes]:
     """Return the site, {file name: content}; `index.html` is where to begin."""
     site = {"index.html": lesson_page("README").encode()}
+    site["train.html"] = play_page('<a class="back" href="index.html">\u2190 Lessons</a>').encode()
     for name in NAMES:
         site[f"{name}.html"] = lesson_page(name).encode()
         site[f"{name}.py"] = (LESSONS / f"{name}.py").read_bytes()
@@ -56,7 +58,9 @@ def lesson_page(name: str) -> str:
     scripts = [asset("minivae.teaching.book", "keys.js")]
     if figures:
         scripts += [figure_script(part) for part in ("figure", *figures)]
-    facts: dict[str, Any] = {"pages": ["index.html", *(f"{each}.html" for each in NAMES)]}
+    facts: dict[str, Any] = {
+        "pages": ["index.html", *(f"{each}.html" for each in NAMES), "train.html"]
+    }
     if figures:
         facts["lesson"] = runpy.run_path(str(LESSONS / f"{name}.py")).get("live", dict)()
     body = f"{_navigation(name)}\n<main>\n<article>\n{content}\n</article>\n</main>"
@@ -89,6 +93,7 @@ def _navigation(here: str) -> str:
 
     items = [item("index.html", "All lessons", "README")]
     items += [item(f"{name}.html", title_of(name), name) for name in NAMES]
+    items += [item("train.html", "Train in this browser", "")]
     return (
         '<nav class="contents" aria-label="Lessons"><details open><summary>Lessons</summary>'
         f"<ol>{''.join(items)}</ol></details></nav>"
