@@ -105,7 +105,7 @@ class SlowLinear(Layer):
 
 
 class SharedCache(SlowLinear):
-    """Its cache belongs to the class, so that layers of a network share it: the last in is read."""
+    """Wrong even without a fault: its cache belongs to the class, so that all layers share it."""
 
     cache: dict = {}  # noqa: RUF012
 
@@ -166,6 +166,80 @@ class TwoLayers(Layer):
         if self.has("twice the last"):
             self.grads["W"] = 2 * second
         return da @ W + (dy if self.has("a skip that is not") else 0)
+
+
+class ListOfWeights(Layer):
+    """Two weights and a bias in lists."""
+
+    def setup(self, rng):
+        self.params = [rng.standard_normal((3, 3)), rng.standard_normal((3, 3)), np.zeros(3)]
+        self.grads = [None, None, None]
+
+    def forward(self, x):
+        U, V, b = self.params
+        self.x, self.h = x, np.tanh(x @ U + b)
+        return self.h @ V
+
+    def backward(self, dy):
+        U, V, _ = self.params
+        da = dy @ V.T * (1 - self.h**2)
+        self.grads[:] = [self.x.T @ da, self.h.T @ dy, da.sum(0)]
+        if self.has("order"):
+            self.grads[:2] = self.grads[1::-1]
+        if self.has("last lost"):
+            self.grads[2] = np.zeros(3)
+        return da @ U.T
+
+
+class Nested(Layer):
+    """Parameters in dicts within dicts, each layer's own."""
+
+    def setup(self, rng):
+        one, two = ({"W": rng.standard_normal((3, 3)), "b": np.zeros(3)} for _ in range(2))
+        self.params, self.grads = {"one": one, "two": two}, {"one": {}, "two": {}}
+
+    def forward(self, x):
+        one, two = self.params["one"], self.params["two"]
+        self.x, self.h = x, np.maximum(x @ one["W"] + one["b"], 0)
+        return self.h @ two["W"] + two["b"]
+
+    def backward(self, dy):
+        da = dy @ self.params["two"]["W"].T * (1 if self.has("no ReLU") else self.h > 0)
+        self.grads["one"] = {"W": self.x.T @ da, "b": da.sum(0)}
+        self.grads["two"] = {"W": self.h.T @ dy, "b": dy.sum(0)}
+        if self.has("b of the other"):
+            self.grads["one"]["b"] = self.grads["two"]["b"]
+        return da @ self.params["one"]["W"].T
+
+
+class Called(Layer):
+    """Has no forward and is called; its gradients are made anew each time."""
+
+    def setup(self, rng):
+        self.params, self.grads = {"w": rng.standard_normal(3)}, {}
+
+    def __call__(self, x):
+        self.x = x
+        return np.sin(x * self.params["w"])
+
+    def backward(self, dy):
+        d = dy * (1 if self.has("no cosine") else np.cos(self.x * self.params["w"]))
+        self.grads = {"w": (d * self.x).sum(0)}
+        return d * (1 if self.has("no w") else self.params["w"])
+
+
+class Lazy(Layer):
+    """Makes its weight at the first forward, when it sees the width."""
+
+    def forward(self, x):
+        if not hasattr(self, "W"):
+            self.W = np.linspace(-1, 1, 2 * x.shape[1]).reshape(2, -1)
+        self.x = x
+        return x @ self.W.T
+
+    def backward(self, dy):
+        self.dW = dy.T @ self.x * (0.5 if self.has("half") else 1)
+        return dy @ (self.W[:1].repeat(2, 0) if self.has("first output") else self.W)
 
 
 class Residual(Layer):
@@ -241,9 +315,10 @@ CASES: list[Case] = [
     *family("Linear, cache freed", SlowLinear, square, {
         "never popped": ("reads its first cache for ever", "state"),
     }),
-    *family("Linear, class's cache", SharedCache, square, {
-        "by shape": ("a cache by shape, shared by all: the first input's", "state"),
-    }),
+    Case("Linear, class's cache: last in", SharedCache, square, False,
+         "the cache is the class's: another layer's input of this shape is read", "state"),
+    Case("Linear, class's cache: first in", lambda: SharedCache("by shape"), square, False,
+         "a cache by shape that belongs to the class: the first input's", "state"),
     *family("gain in its own memory", OwnBuffers, square, {
         "out for x": ("the output for the input in dw", "chain"),
         "never cleared": ("dx adds to that of earlier calls", "state"),
@@ -254,6 +329,22 @@ CASES: list[Case] = [
         "overwritten": ("the first use's gradient overwrites the second's", "term"),
         "twice the last": ("the second use's counted twice", "term"),
         "a skip that is not": ("dy added as by a skip", "term"),
+    }),
+    *family("list of weights", ListOfWeights, table, {
+        "order": ("the gradients of the two weights swapped", "swapped"),
+        "last lost": ("the bias has no gradient", "zero"),
+    }),
+    *family("nested parameters", Nested, table, {
+        "no ReLU": ("ReLU's mask forgotten", "mask or chain"),
+        "b of the other": ("the first bias has the second's gradient", "swapped or chain"),
+    }),
+    *family("called, no forward", Called, table, {
+        "no cosine": ("the sine's derivative forgotten", "chain"),
+        "no w": ("w left out of dx", "chain"),
+    }),
+    *family("lazy weight", Lazy, table, {
+        "half": ("dW halved", "scale"),
+        "first output": ("dx with the first output's weights for both", "index"),
     }),
     *family("residual", Residual, table, {
         "into dy": ("added into dy", "aliasing"),
