@@ -13,7 +13,7 @@ import numpy as np
 
 from minivae.backend import Backend, get_backend
 from minivae.noise import generator
-from minivae.params import ALL, Parameters
+from minivae.params import ALL, Array, Parameters
 
 Shape = tuple[int, ...]
 
@@ -23,11 +23,11 @@ class Buffers:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self._arrays: dict[str, Any] = {}
+        self._arrays: dict[str, Array] = {}
 
-    def get(self, name: str, rows: int, columns: int, dtype: Any) -> Any:
+    def get(self, name: str, rows: int, columns: int, dtype: Any) -> Array:
         """Return an array (rows, columns), values left from its last use."""
-        array = self._arrays.get(name)
+        array: Array = self._arrays.get(name)
         have = (0, 0) if array is None else array.shape
         if have == (rows, columns) and array.dtype == dtype:
             return array
@@ -102,13 +102,15 @@ class Layer:
         backend: str | Backend = "numpy",
     ) -> None:
         self.backend = get_backend(backend)
-        self.formulas = self.backend.formulas
+        self.formulas: Any = self.backend.formulas
         self.buffers = Buffers(self.backend)
         self.inner = dict(inner or {})
         self.own_shapes = dict(shapes or {})
         self.name = type(self).__name__
         self._seed, self._dtype = seed, dtype
         self._parameters: Parameters | None = None
+        self._params: dict[str, Array] = {}
+        self._grads: dict[str, Array] = {}
 
     # --- parameters ------------------------------------------------------------------------------
 
@@ -187,19 +189,23 @@ class Layer:
         """Return which rows of a parameter lie in a part of the flat vector: ALL, some, or None."""
         return self.parameters.within(self._prefix + name, part)
 
-    # --- ways back -------------------------------------------------------------------------------
+    # --- there and back --------------------------------------------------------------------------
 
-    def backward(self, dy: Any) -> Any:
+    def forward(self, x: Array) -> Array:
+        """Return y for x, both with the batch as their first axis."""
+        raise NotImplementedError(f"{type(self).__name__} has no way forward")
+
+    def backward(self, dy: Array) -> Array:
         """Return dx for dy, and overwrite the gradients of all parameters."""
         dx = self.backward_input(dy)
         self.gradients()
         return dx
 
-    def backward_input(self, dy: Any) -> Any:
+    def backward_input(self, dy: Array) -> Array:
         """Return dx alone; the gradients of the parameters are left for `gradients`."""
         raise NotImplementedError(f"{type(self).__name__} has no way back")
 
-    def keep(self, dy: Any) -> None:
+    def keep(self, dy: Array) -> None:
         """As `backward_input`, where nobody asks for dx."""
         self.backward_input(dy)
 
@@ -236,9 +242,10 @@ class Layer:
         for layer in self.inner.values():
             yield from layer.leaves()
 
-    def like(self, name: str, array: Any) -> Any:
+    def like(self, name: str, array: Array) -> Array:
         """Return this layer's buffer of that name, of the array's shape and dtype."""
-        return self.buffers.get(name, *array.shape, array.dtype)
+        rows, columns = array.shape
+        return self.buffers.get(name, rows, columns, array.dtype)
 
 
 class Linear(Layer):
@@ -262,19 +269,19 @@ class Linear(Layer):
         bound = self.inputs**-0.5
         return rng.uniform(-bound, bound, shape)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         """Return y (B, out) for x (B, in)."""
         self.x = x
         y = self.buffers.get("y", len(x), self.outputs, x.dtype)
         return self.formulas.linear(x, self.params["weight"], self.params["bias"], y)
 
-    def backward_input(self, dy: Any) -> Any:
+    def backward_input(self, dy: Array) -> Array:
         """Return dx (B, in) for dy (B, out)."""
         self.dy = dy
         dx = self.like("dx", self.x)
         return self.formulas.linear_backward_input(dy, self.params["weight"], dx)
 
-    def keep(self, dy: Any) -> None:
+    def keep(self, dy: Array) -> None:
         """Remember dy for `gradients`."""
         self.dy = dy
 
@@ -296,12 +303,12 @@ class _Elementwise(Layer):
     def __init__(self, backend: str | Backend = "numpy") -> None:
         super().__init__(backend=backend)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         """Return y, of x's shape (B, H)."""
         self.y = self.like("y", x)
         return getattr(self.formulas, self.formula)(x, self.y)
 
-    def backward_input(self, dy: Any) -> Any:
+    def backward_input(self, dy: Array) -> Array:
         """Return dx, of dy's shape (B, H)."""
         return getattr(self.formulas, f"{self.formula}_backward")(self.y, dy, self.like("dx", dy))
 
@@ -336,19 +343,19 @@ class Sequential(Layer):
         """The layers, in order."""
         return list(self.inner.values())
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         """Return the last layer's output for x (B, in)."""
         for layer in self.inner.values():
             x = layer.forward(x)
         return x
 
-    def backward_input(self, dy: Any) -> Any:
+    def backward_input(self, dy: Array) -> Array:
         """Return dx (B, in) for dy (B, out)."""
         for layer in reversed(self.inner.values()):
             dy = layer.backward_input(dy)
         return dy
 
-    def keep(self, dy: Any) -> None:
+    def keep(self, dy: Array) -> None:
         """As `backward_input`, but the first layer computes no dx: nobody asks for the data's."""
         first, *others = self.inner.values()
         for layer in reversed(others):
@@ -359,11 +366,11 @@ class Sequential(Layer):
 class Reparameterize(Layer):
     """z = mu + exp(logvar/2) eps: a draw from N(mu, e^logvar) through which gradients pass."""
 
-    def forward(self, mu: Any, logvar: Any, eps: Any) -> Any:
+    def forward(self, mu: Array, logvar: Array, eps: Array) -> Array:
         """Return z (B, Z) for mu, logvar and the given noise eps, each (B, Z)."""
         self.noise = self.like("noise", eps)
         return self.formulas.reparameterize(mu, logvar, eps, self.noise, self.like("z", eps))
 
-    def backward(self, dz: Any, dmu: Any, dlogvar: Any) -> None:
+    def backward(self, dz: Array, dmu: Array, dlogvar: Array) -> None:
         """Add the gradients through z to dmu and dlogvar (B, Z), which hold those of the KL."""
         self.formulas.reparameterize_backward(dz, self.noise, dmu, dlogvar)

@@ -50,6 +50,7 @@ class Adam:
         self.m[...] = 0
         self.v[...] = 0
         self.steps = 0
+        self._rate = self._floor = 0.0
 
     def step(self) -> None:
         """Update all parameters from the gradients as they stand."""

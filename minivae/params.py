@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+Array = Any  # an array of NumPy or of CuPy
 ALL = slice(None)
 
 

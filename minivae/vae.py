@@ -17,7 +17,7 @@ from minivae.backend import Backend, get_backend
 from minivae.errors import ArgumentError
 from minivae.layers import Layer
 from minivae.noise import generator
-from minivae.params import Parameters
+from minivae.params import Array, Parameters
 from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS
 
 BLOCK = 1000  # images at a time where a whole data set passes through
@@ -125,12 +125,12 @@ class VAE(Layer):
         return self.inner["prior"]
 
     @property
-    def theta(self) -> Any:
+    def theta(self) -> Array:
         """All parameters as one flat vector."""
         return self.parameters.theta
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Array:
         """All gradients as one flat vector."""
         return self.parameters.grad
 
@@ -143,7 +143,7 @@ class VAE(Layer):
 
     # --- one step ------------------------------------------------------------------------------
 
-    def step(self, x: Any, eps: Any) -> Terms:
+    def step(self, x: Array, eps: Array) -> Terms:
         """Return the loss of a batch with this noise, and leave its gradient in `grads`.
 
         Parameters
@@ -162,17 +162,17 @@ class VAE(Layer):
 
     # --- what a model can do -------------------------------------------------------------------
 
-    def encode(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, x: Array) -> tuple[np.ndarray, np.ndarray]:
         """Return mu and log variance of q(z|x), each (N, Z), for pixels x (N, D) in [0, 1]."""
         twin = self.twin()
         stats = self._by_blocks(twin.encoder.forward, self._rows_of(x, self.pixels, "images"))
         return self.posterior.halves(stats)
 
-    def decode(self, z: Any) -> np.ndarray:
+    def decode(self, z: Array) -> np.ndarray:
         """Return the mean of p(x|z), (N, D), for points z (N, Z) of the latent space."""
         return self._by_blocks(self.twin()._decode, self._rows_of(z, self.latent, "latent points"))
 
-    def reconstruct(self, x: Any) -> np.ndarray:
+    def reconstruct(self, x: Array) -> np.ndarray:
         """Return decode(mu) for the mu of each image x (N, D): means (N, D)."""
         return self._by_blocks(self.twin()._reconstruct, self._rows_of(x, self.pixels, "images"))
 
@@ -183,7 +183,7 @@ class VAE(Layer):
         eps = generator(seed, "sample").standard_normal((n, self.latent))
         return self.decode(self.prior.draw(eps))
 
-    def log_likelihood(self, x: Any, samples: int = 100, seed: int = 0) -> np.ndarray:
+    def log_likelihood(self, x: Array, samples: int = 100, seed: int = 0) -> np.ndarray:
         """Return the importance-weighted bound on log p(x), (N,), in nats.
 
         log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x) with z_k drawn from q(z|x), K = `samples` (Burda,
@@ -198,7 +198,7 @@ class VAE(Layer):
             [twin._log_likelihood(self._block(block), samples, rng) for block in _blocks(x, 100)]
         )
 
-    def _log_likelihood(self, x: Any, samples: int, rng: np.random.Generator) -> np.ndarray:
+    def _log_likelihood(self, x: Array, samples: int, rng: np.random.Generator) -> np.ndarray:
         weights = np.empty((samples, len(x)))
         stats = self.encoder.forward(x).copy()
         for k in range(samples):
@@ -209,10 +209,10 @@ class VAE(Layer):
         top = weights.max(axis=0)
         return top + np.log(np.exp(weights - top).mean(axis=0))
 
-    def _decode(self, z: Any) -> Any:
+    def _decode(self, z: Array) -> Array:
         return self.likelihood.mean(self.decoder.forward(z))
 
-    def _reconstruct(self, x: Any) -> Any:
+    def _reconstruct(self, x: Array) -> Array:
         mu, _ = self.posterior.halves(self.encoder.forward(x))
         z = self.like("mu", mu)
         z[...] = mu
@@ -220,24 +220,24 @@ class VAE(Layer):
 
     # --- shapes --------------------------------------------------------------------------------
 
-    def _block(self, rows: Any) -> Any:
+    def _block(self, rows: Array) -> Array:
         return self.backend.asarray(rows, self.dtype)
 
-    def _pixels(self, x: Any) -> Any:
+    def _pixels(self, x: Array) -> Array:
         return self._block(_matrix(x, self.pixels, "images"))
 
-    def _latents(self, z: Any) -> Any:
+    def _latents(self, z: Array) -> Array:
         return self._block(_matrix(z, self.latent, "rows of noise"))
 
-    def _rows_of(self, x: Any, columns: int, what: str) -> Any:
+    def _rows_of(self, x: Array, columns: int, what: str) -> Array:
         x = _matrix(x, columns, what)
         if len(x) == 0:
             raise ArgumentError(f"no {what} were given: at least one is needed")
         return x
 
-    def _by_blocks(self, function: Any, rows: Any) -> np.ndarray:
+    def _by_blocks(self, function: Any, rows: Array) -> np.ndarray:
         """Return function(rows) on the host, in bounded memory besides the result."""
-        out = None
+        out: Any = None
         for i, block in enumerate(_blocks(rows, BLOCK)):
             part = self.backend.to_host(function(self._block(block)))
             if out is None:
@@ -286,7 +286,7 @@ def shapes(
     return Layer(inner=pieces).shapes
 
 
-def _named(parts: Sequence[type], kind: str, what: str) -> Callable[..., Any]:
+def _named(parts: Sequence[Any], kind: str, what: str) -> Callable[..., Any]:
     """Return the part of that name."""
     for part in parts:
         if part.kind == kind:
@@ -295,12 +295,12 @@ def _named(parts: Sequence[type], kind: str, what: str) -> Callable[..., Any]:
     raise ArgumentError(f"{what} {kind!r} is unknown: {kinds}")
 
 
-def _blocks(rows: Any, size: int) -> Iterator[Any]:
+def _blocks(rows: Array, size: int) -> Iterator[Any]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
 
-def _matrix(x: Any, columns: int, what: str) -> Any:
+def _matrix(x: Array, columns: int, what: str) -> Array:
     if not hasattr(x, "shape"):
         x = np.asarray(x)
     if x.ndim != 2 or x.shape[1] != columns:

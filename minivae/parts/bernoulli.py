@@ -5,10 +5,9 @@ The formulas, which fuse sigmoid and cross-entropy, are in formulas.py.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from minivae.params import Array
 from minivae.parts.likelihood import Likelihood
 
 
@@ -20,25 +19,26 @@ class Bernoulli(Likelihood):
     support = "numbers from 0 to 1"
     discrete = True
 
-    def forward(self, eta: Any, x: Any) -> Any:
+    def forward(self, eta: Array, x: Array) -> Array:
         """Return log p(x|eta) of each image, (B,), in nats."""
-        self.eta, self.x = eta, x
+        self.given = eta, x
         out = self.backend.empty((len(eta),), eta.dtype)
         return self.formulas.bernoulli_log_likelihood(eta, x, out)
 
-    def backward(self, dlog_p: Any) -> Any:
+    def backward(self, dlog_p: Array) -> Array:
         """Return deta = dlog_p (x - sigmoid(eta)), from d/dl [x l - softplus(l)]."""
-        deta = self.mean(self.eta)
-        deta -= self.x
+        eta, x = self.given
+        deta = self.mean(eta)
+        deta -= x
         deta *= -dlog_p[:, None]
         return deta
 
-    def nll(self, eta: Any, x: Any, scale: float) -> tuple[Any, Any]:
+    def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""
         deta = self.like("deta", eta)
         return self.formulas.bernoulli_nll(eta, x, scale, deta), deta
 
-    def mean(self, eta: Any) -> Any:
+    def mean(self, eta: Array) -> Array:
         """Return the probabilities, (B, D)."""
         return self.formulas.sigmoid(eta, self.like("mean", eta))
 
@@ -47,7 +47,7 @@ class Bernoulli(Likelihood):
         softplus = "Math.max(l, 0) + Math.log1p(Math.exp(-Math.abs(l)))"
         return "1 / (1 + Math.exp(-l))", f"{softplus} - x * l"
 
-    def sample(self, eta: Any, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, eta: Array, rng: np.random.Generator) -> np.ndarray:
         """Return draws of black and white pixels, (B, D)."""
         p = self.backend.to_host(self.mean(eta))
         return (rng.random(p.shape) < p).astype(p.dtype)

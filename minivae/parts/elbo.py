@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from minivae.params import Array
+
 
 class Elbo:
     """-log p(x) <= nll + KL (Kingma and Welling 2014, equation 3), with the KL in closed form."""
 
     kind = "elbo"
 
-    def step(self, model: Any, x: Any, eps: Any, scale: float, beta: float) -> tuple[Any, Any]:
+    def step(
+        self, model: Any, x: Array, eps: Array, scale: float, beta: float
+    ) -> tuple[Array, Array]:
         """Pass a batch forward and back; return (nll, kl), where nll + beta kl is the loss.
 
         Parameters
@@ -40,7 +44,7 @@ class Elbo:
         model.encoder.keep(dstats)
         return nll, kl
 
-    def terms(self, model: Any, x: Any, eps: Any) -> tuple[Any, Any]:
+    def terms(self, model: Any, x: Array, eps: Array) -> tuple[Array, Array]:
         """Return log p(x|z) and the KL of each image, both (B,), in nats; no gradients."""
         stats = model.encoder.forward(x)
         eta = model.decoder.forward(model.posterior.draw(stats, eps))

@@ -13,13 +13,13 @@ import numpy as np
 
 from minivae.formulas import linear_backward_bias
 from minivae.layers import Shape
-from minivae.params import ALL
+from minivae.params import ALL, Array
 from minivae.parts.likelihood import Likelihood
 
 LOG_2PI = math.log(2 * math.pi)
 
 
-def gaussian_log_p(eta: Any, x: Any, logvar: Any) -> Any:
+def gaussian_log_p(eta: Array, x: Array, logvar: Array) -> Array:
     """Return log N(x; eta, e^logvar) of each row, (B,): -(r^2 e^-logvar + logvar + log 2 pi) / 2.
 
     r = x - eta and eta are (B, D), logvar is (1,).
@@ -30,7 +30,7 @@ def gaussian_log_p(eta: Any, x: Any, logvar: Any) -> Any:
 
 
 def gaussian_backward(
-    eta: Any, x: Any, logvar: Any, dlog_p: Any, deta: Any, dlogvar_rows: Any
+    eta: Array, x: Array, logvar: Array, dlog_p: Array, deta: Array, dlogvar_rows: Array
 ) -> None:
     """Overwrite deta (B, D) and dlogvar_rows (B, 1), each row's part of dlogvar, for dlog_p (B, 1).
 
@@ -58,23 +58,23 @@ class Gaussian(Likelihood):
         """Return 0: variance 1."""
         return np.zeros(shape)
 
-    def forward(self, eta: Any, x: Any) -> Any:
+    def forward(self, eta: Array, x: Array) -> Array:
         """Return log p(x|eta) of each image, (B,), in nats."""
-        self.eta_kept, self.x = eta, x
+        self.given = eta, x
         return self.formulas.gaussian_log_p(eta, x, self.params["logvar"])
 
-    def backward(self, dlog_p: Any) -> Any:
+    def backward(self, dlog_p: Array) -> Array:
         """Return deta for dlog_p (B,), and overwrite dlogvar."""
-        deta = self._back(self.eta_kept, self.x, dlog_p[:, None])
+        deta = self._back(*self.given, dlog_p[:, None])
         self.gradients()
         return deta
 
-    def nll(self, eta: Any, x: Any, scale: float) -> tuple[Any, Any]:
+    def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""
         value = -scale * float(self.formulas.gaussian_log_p(eta, x, self.params["logvar"]).sum())
         return value, self._back(eta, x, -scale)
 
-    def _back(self, eta: Any, x: Any, dlog_p: Any) -> Any:
+    def _back(self, eta: Array, x: Array, dlog_p: Array) -> Array:
         deta, logvar = self.like("deta", eta), self.params["logvar"]
         self.dlogvar_rows = self.buffers.get("dlogvar rows", len(eta), 1, eta.dtype)
         self.formulas.gaussian_backward(eta, x, logvar, dlog_p, deta, self.dlogvar_rows)
@@ -85,7 +85,7 @@ class Gaussian(Likelihood):
         if self.within("logvar", part) is not None:
             self.formulas.linear_backward_bias(self.dlogvar_rows, self.grads["logvar"])
 
-    def mean(self, eta: Any) -> Any:
+    def mean(self, eta: Array) -> Array:
         """Return eta."""
         return eta
 
@@ -94,7 +94,7 @@ class Gaussian(Likelihood):
         logvar = float(self.backend.to_host(self.params["logvar"])[0])
         return "l", f"0.5 * ((x - l) ** 2 * {math.exp(-logvar)!r} + {logvar + LOG_2PI!r})"
 
-    def sample(self, eta: Any, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, eta: Array, rng: np.random.Generator) -> np.ndarray:
         """Return draws of x, (B, D)."""
         eta = self.backend.to_host(eta)
         sigma = float(np.exp(self.backend.to_host(self.params["logvar"])[0] / 2))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minivae.layers import Layer, Reparameterize
+from minivae.params import Array
 
 
 class GaussianPosterior(Layer):
@@ -27,19 +28,19 @@ class GaussianPosterior(Layer):
         """The layer that draws z and sends gradients back through it."""
         return self.inner["sampler"]
 
-    def halves(self, stats: Any) -> tuple[Any, Any]:
+    def halves(self, stats: Array) -> tuple[Array, Array]:
         """Return mu and log variance, views (B, Z) of the stats."""
         return stats[:, : self.latent], stats[:, self.latent :]
 
-    def draw(self, stats: Any, eps: Any) -> Any:
+    def draw(self, stats: Array, eps: Array) -> Array:
         """Return z (B, Z) for standard normal noise eps (B, Z)."""
         return self.sampler.forward(*self.halves(stats), eps)
 
-    def add(self, dz: Any, dstats: Any) -> None:
+    def add(self, dz: Array, dstats: Array) -> None:
         """Add the path through z, from dz (B, Z), to dstats (B, 2 Z)."""
         self.sampler.backward(dz, *self.halves(dstats))
 
-    def forward(self, stats: Any, eps: Any) -> tuple[Any, Any]:
+    def forward(self, stats: Array, eps: Array) -> tuple[Array, Array]:
         """Return z (B, Z) and log q(z|x) (B,), in nats.
 
         (z - mu) / sigma is eps, so log q = -(eps^2 + logvar + log 2 pi) / 2, summed.
@@ -49,7 +50,7 @@ class GaussianPosterior(Layer):
         log_q = -0.5 * (eps * eps + logvar + float(np.log(2 * np.pi))).sum(axis=1)
         return z, log_q
 
-    def backward(self, dz: Any, dlog_q: Any) -> Any:
+    def backward(self, dz: Array, dlog_q: Array) -> Array:
         """Return dstats: the path through z, and log q's own dependence on logvar, eps held.
 
         With eps held, dlog_q/dmu = 0 and dlog_q/dlogvar = -1/2.

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minivae.layers import Layer, Shape
+from minivae.params import Array
 
 
 class Likelihood(Layer):
@@ -32,19 +33,19 @@ class Likelihood(Layer):
         super().__init__(shapes, **settings)
         self.pixels = pixels
 
-    def forward(self, eta: Any, x: Any) -> Any:
+    def forward(self, eta: Array, x: Array) -> Array:
         """Return log p(x|eta) of each image, (B,), in nats."""
         raise NotImplementedError
 
-    def backward(self, dlog_p: Any) -> Any:
+    def backward(self, dlog_p: Array) -> Array:
         """Return deta for dlog_p (B,), and overwrite the gradients of own parameters."""
         raise NotImplementedError
 
-    def nll(self, eta: Any, x: Any, scale: float) -> tuple[Any, Any]:
+    def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""
         raise NotImplementedError
 
-    def mean(self, eta: Any) -> Any:
+    def mean(self, eta: Array) -> Array:
         """Return the mean of p(x|eta), (B, D)."""
         raise NotImplementedError
 
@@ -52,6 +53,6 @@ class Likelihood(Layer):
         """Return mean and -log p of one pixel as JavaScript expressions of l (its eta) and x."""
         raise NotImplementedError
 
-    def sample(self, eta: Any, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, eta: Array, rng: np.random.Generator) -> np.ndarray:
         """Return draws of x (B, D), on the host."""
         raise NotImplementedError

@@ -306,5 +306,5 @@ def _evaluate_block(
     if binarize == "sampled":
         uniform = generator(seed, "evaluate x", i).random(shape, np.float32)
     x = gather(rows, indices, np.empty(shape, vae.dtype), binarize=binarize, uniform=uniform)
-    terms = vae.bound.terms(vae, vae.backend.asarray(x), vae.backend.asarray(eps))
-    return tuple(map(vae.backend.to_host, terms))
+    log_p, kl = vae.bound.terms(vae, vae.backend.asarray(x), vae.backend.asarray(eps))
+    return vae.backend.to_host(log_p), vae.backend.to_host(kl)
