@@ -104,7 +104,7 @@ class Layer:
         self.backend = get_backend(backend)
         self.formulas: Any = self.backend.formulas
         self.buffers = Buffers(self.backend)
-        self.inner = dict(inner or {})
+        self.inner: dict[str, Any] = dict(inner or {})
         self.own_shapes = dict(shapes or {})
         self.name = type(self).__name__
         self._seed, self._dtype = seed, dtype
@@ -189,11 +189,7 @@ class Layer:
         """Return which rows of a parameter lie in a part of the flat vector: ALL, some, or None."""
         return self.parameters.within(self._prefix + name, part)
 
-    # --- there and back --------------------------------------------------------------------------
-
-    def forward(self, x: Array) -> Array:
-        """Return y for x, both with the batch as their first axis."""
-        raise NotImplementedError(f"{type(self).__name__} has no way forward")
+    # --- ways back -------------------------------------------------------------------------------
 
     def backward(self, dy: Array) -> Array:
         """Return dx for dy, and overwrite the gradients of all parameters."""
