@@ -31,6 +31,12 @@ def plain(text):
         ("x_{bi}^2", "<msubsup><mi>x</mi><mrow><mi>b</mi><mi>i</mi></mrow><mn>2</mn></msubsup>"),
         ("-1.5", "<mo>−</mo><mn>1.5</mn>"),
         (r"\frac{a}2", "<mfrac><mrow><mi>a</mi></mrow><mn>2</mn></mfrac>"),
+        (
+            r"\tfrac12 x^23",
+            '<mfrac displaystyle="false" scriptlevel="+1"><mn>1</mn><mn>2</mn></mfrac>'
+            "<msup><mi>x</mi><mn>2</mn></msup><mn>3</mn>",
+        ),
+        (r"a \mathrel{+}= b", "<mi>a</mi><mo>+=</mo><mi>b</mi>"),
         (r"\log x", '<mi>log</mi><mspace width="0.17em"></mspace><mi>x</mi>'),
         (r"\text{so that }", "<mtext>so that </mtext>"),
         (r"\mathrm{nll}", '<mi mathvariant="normal">nll</mi>'),

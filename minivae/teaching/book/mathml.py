@@ -60,7 +60,7 @@ class _Reader:
         scripts = {}
         while self.tokens and self.tokens[0] in "_^":
             mark = self.tokens.pop(0)
-            scripts[mark] = self.atom()
+            scripts[mark] = self.digit()
         if not scripts:
             return base
         below = (first[1:] in LARGE and self.display) or first == "\\underbrace"
@@ -92,6 +92,13 @@ class _Reader:
             return f'<mo stretchy="false">{token}</mo>'
         return f"<mo>{escape(token.replace('-', '−'))}</mo>"
 
+    def digit(self) -> str:
+        """Read one thing; of a number without braces only its first digit, as LaTeX does."""
+        if self.tokens and self.tokens[0][0].isdigit():
+            number = self.tokens.pop(0)
+            self.tokens[:0] = [*number]
+        return self.atom()
+
     def word(self, word: str) -> str:
         if word in LETTERS or word + "_" in LETTERS:
             return f"<mi>{LETTERS.get(word) or LETTERS[word + '_']}</mi>"
@@ -103,7 +110,7 @@ class _Reader:
             gap = not self.tokens or self.tokens[0] not in ("(", "[", "_", "^", "\\left")
             return f"<mi>{word}</mi>" + '<mspace width="0.17em"></mspace>' * gap
         if word in ("frac", "tfrac"):
-            above, below = self.atom(), self.atom()
+            above, below = self.digit(), self.digit()
             small = ' displaystyle="false" scriptlevel="+1"' if word == "tfrac" else ""
             return f"<mfrac{small}>{above}{below}</mfrac>"
         if word == "sqrt":
@@ -112,8 +119,10 @@ class _Reader:
             return f'<mover accent="true">{self.atom()}<mo stretchy="false">^</mo></mover>'
         if word == "underbrace":
             return f'<mrow class="brace">{self.atom()}</mrow>'
-        if word == "mathrel":
-            return self.atom()
+        if word == "mathrel":  # \\mathrel{+}= is one sign
+            self.group_word()
+            self.expect("=")
+            return "<mo>+=</mo>"
         if word in ("mathrm", "text"):
             return self.upright(word)
         if word == "left":

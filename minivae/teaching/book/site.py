@@ -17,6 +17,8 @@ from minivae.teaching.book.markdown import Markdown
 from minivae.teaching.book.notebook import notebook
 from minivae.teaching.playground import play_page
 
+HERE = "minivae.teaching.book"
+TWIN = ("formulas", "random", "vae", "screen")
 LESSONS = files("minivae.teaching") / "lessons"
 NAMES = sorted(
     entry.name[:-3] for entry in LESSONS.iterdir() if re.fullmatch(r"\d\d-.*\.md", entry.name)
@@ -55,9 +57,10 @@ def lesson_page(name: str) -> str:
 
     content = Markdown(_link, _image, live).html(text)
     title = re.match(r"# (.*)", text)[1]
-    scripts = [asset("minivae.teaching.book", "keys.js")]
+    scripts = [asset(HERE, "keys.js")]
     if figures:
-        scripts += [figure_script(part) for part in ("figure", *figures)]
+        scripts += [asset("minivae.looking.explore", f"{part}.js") for part in TWIN]
+        scripts += [asset(HERE, f"figures/{part}.js") for part in ("figure", *figures)]
     facts: dict[str, Any] = {
         "pages": ["index.html", *(f"{each}.html" for each in NAMES), "train.html"]
     }
@@ -71,13 +74,8 @@ def styles() -> list[str]:
     """Return the style sheets of the book's pages."""
     return [
         asset("minivae.looking.explore", "style.css"),
-        asset("minivae.teaching.book", "book.css"),
+        asset(HERE, "book.css"),
     ]
-
-
-def figure_script(name: str) -> str:
-    """Return the script of a live figure."""
-    return asset("minivae.teaching.book", f"figures/{name}.js")
 
 
 def title_of(name: str) -> str:

@@ -79,6 +79,11 @@ def one_step_down(rate=0.5):
     print(f"the gradient promised      {-rate * (dweight**2 + dbias**2):.6f}")
 
 
+def live():
+    """Return what the page's live figure starts from."""
+    return {"x": X, "weight": WEIGHT, "bias": BIAS, "target": TARGET}
+
+
 def picture(file):
     import matplotlib.pyplot as plt
 

@@ -74,6 +74,11 @@ def two_layers():
     print(f"sum of dx {dx.sum():.6f}, by differences {(up - down) / (2 * h):.6f}")
 
 
+def live():
+    """Return what the page's live figure starts from."""
+    return {"x": X.tolist(), "weight": WEIGHT.tolist(), "dy": DY.tolist()}
+
+
 def picture(file):
     import matplotlib.pyplot as plt
 

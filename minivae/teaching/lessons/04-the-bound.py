@@ -90,6 +90,11 @@ def more_samples(vae):
         print(f"{samples:<11d} {vae.log_likelihood(x, samples).mean():.3f}")
 
 
+def live():
+    """Return what the page's live figure starts from."""
+    return {"z": Z[::10].tolist(), "joint": log_joint(model())[::10].tolist()}
+
+
 def picture(file):
     import matplotlib.pyplot as plt
 

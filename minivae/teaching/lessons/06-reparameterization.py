@@ -110,6 +110,11 @@ def noise_is_an_argument():
     print(f"eps drawn anew: by differences {numeric:.0f}")
 
 
+def live():
+    """Return what the page's live figure starts from."""
+    return {"c": C, "mu": MU, "logvar": LOGVAR}
+
+
 def picture(file):
     import matplotlib.pyplot as plt
 

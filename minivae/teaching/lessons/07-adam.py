@@ -97,6 +97,11 @@ def valley():
     print(f"sgd   lr 0.0201 after 100 steps: b = {last[1]:.2f}, and growing")
 
 
+def live():
+    """Return what the page's live figure starts from."""
+    return {"curvature": CURVATURE.tolist(), "start": START.tolist()}
+
+
 def picture(file):
     import matplotlib.pyplot as plt
 

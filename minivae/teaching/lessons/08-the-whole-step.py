@@ -14,12 +14,15 @@ from minivae.looking.latent import active_units
 from minivae.noise import normal, permutation
 from minivae.optim import Adam
 
+SEED = 1
+X = np.array([[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 1.0]])
+EPS = np.array([[0.5], [-1.0]])
+
 
 def one_step():
     """4 pixels, 2 hidden units, 1 latent dimension: every gradient beside its difference."""
-    vae = minivae.VAE(4, hidden=(2,), latent=1, seed=1, dtype="float64")
-    x = np.array([[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 1.0]])
-    eps = np.array([[0.5], [-1.0]])
+    vae = minivae.VAE(4, hidden=(2,), latent=1, seed=SEED, dtype="float64")
+    x, eps = X.copy(), EPS.copy()
     terms = vae.step(x, eps)
     print(f"loss {terms.loss:.6f} = nll {terms.nll:.6f} + kl {terms.kl:.6f}")
     grads, h = {name: grad.copy() for name, grad in vae.grads.items()}, 1e-5
@@ -151,6 +154,11 @@ def long(data):
             f"{beta:<6} {record.test_nll:<10.1f} {record.test_kl:<9.1f} {drawn:<9.1f} {at_mu:<8.1f}"
             f" {-vae.log_likelihood(x, 100).mean():<13.1f} {active_units(vae.encode(x)[0])}"
         )
+
+
+def live():
+    """Return what the page's live figure starts from."""
+    return {"seed": SEED, "x": X.tolist(), "eps": EPS.tolist()}
 
 
 def picture(data, file):
