@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from minivae import VAE, Adam, MinivaeError
 from minivae.backend import is_shared, shared_empty
 from minivae.data.pixels import Source
+from minivae.layers import Layer
 from minivae.noise import RowNoise, permutation
 from minivae.training.crew import Crew, can_fork
 from minivae.training.steps import Steps
@@ -340,6 +341,23 @@ def test_a_step_of_another_size_while_processes_train_disturbs_nothing():
         vae.step(np.zeros((200, 30)), np.zeros((200, 4)))
     steps.close()
     assert vae.theta.tobytes() == alone.theta.tobytes()
+
+
+def test_a_layer_that_crosses_rows_trains_in_one_process_and_says_so():
+    class Centre(Layer):
+        crosses_rows = True
+
+        def forward(self, x):
+            return x - x.mean(axis=0)
+
+        def backward_input(self, dy):
+            return dy - dy.mean(axis=0)
+
+    vae = VAE(30, hidden=(12, 8), latent=4)
+    vae.decoder.inner["1"] = Centre()
+    with pytest.warns(UserWarning, match="Centre looks at all images of a batch"):
+        steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 20, 2)
+    assert steps.members == 1
 
 
 def test_a_model_in_private_memory_trains_alone(monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ class Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an error raised on purpose becomes one line and exit status 1."""
+        """Run a command; errors raised on purpose, and warnings, become one line each."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *where: say(f"note: {message}")
+                return super().invoke(ctx)
         except MinivaeError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:  # a training answers for itself: see interrupt.py

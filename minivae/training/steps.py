@@ -5,6 +5,7 @@ The loop around them is training.py's, the mathematics formulas.py's, the proces
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,15 @@ class Steps:
         self.threads = threads = available_cores() if threads is None else threads
         # A twin: a step that others take meanwhile does not disturb its buffers.
         self.model = vae.twin()
+        crossing = sorted({layer.name for layer in vae.leaves() if layer.crosses_rows})
+        if crossing and threads > 1:
+            warnings.warn(
+                f"{', '.join(crossing)} looks at all images of a batch: the model trains in one "
+                "process",
+                stacklevel=2,
+            )
         shared = threads > 1 and is_shared(vae.theta) and is_shared(adam.m) and can_fork()
+        shared = shared and not crossing
         self.members = threads if shared else 1
         empty = vae.backend.empty
         self._x = empty((batch_size, vae.pixels), vae.dtype)
