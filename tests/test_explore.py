@@ -107,6 +107,14 @@ def test_threshold_cuts_the_test_images():
     assert len(set(blob(explore_page(vae, data, "a run", "sampled"), "pictures", np.uint8))) > 100
 
 
+def test_two_dimensions_are_shown_as_they_are():
+    """As in manifold.png: across is z[0], up is z[1]."""
+    page = explore_page(VAE(63, hidden=(4,), latent=2), made_up((7, 9)), "a run")
+    assert facts_of(page)["directions"] == [[1, 0], [0, 1]]
+    assert facts_of(page)["centre"] == [0, 0]
+    assert "Across: z[0]; up: z[1]" in page
+
+
 def test_main_plane_of_a_known_cloud():
     rng = generator(1, "cloud")
     points = rng.standard_normal((4000, 3)) * [1, 5, 2] + [10, 0, 0]

@@ -55,6 +55,22 @@ def test_sheet_places_images_row_after_row():
     )
 
 
+def test_interpolation_stands_between_the_images_themselves(run, data, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "save_grid", lambda *arguments: shown.append(arguments))
+    result = call("interpolate", run, "--data", data, "-n", 4, "--pairs", 3, "--out", "x.png")
+    assert result.exit_code == 0, result.output
+    ((_, images, shape, columns),) = shown
+    assert (images.shape, shape, columns) == ((18, 30), (6, 5), 6)
+    test = np.load(data)["x_test"].reshape(40, 30)
+    vae = checkpoint.load(run)
+    for first, *between, last in images.reshape(3, 6, 30):
+        assert min(abs(test - first).max(axis=1)) == min(abs(test - last).max(axis=1)) == 0
+        mu, _ = vae.encode(np.stack([first, last]))
+        np.testing.assert_allclose(between[0], vae.decode(mu[:1])[0], atol=1e-6)
+        np.testing.assert_allclose(between[-1], vae.decode(mu[1:])[0], atol=1e-6)
+
+
 def test_traverse_moves_one_active_unit_at_a_time(run, data, tmp_path, monkeypatch):
     vae = checkpoint.load(run)
     vae.params["encoder.2.weight"][0] = 0  # mu of unit 0 no longer depends on the image

@@ -25,6 +25,15 @@ class Commands(click.Group):
         """Return the commands in the order of adding."""
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does: the whole first sentence, on as many lines as it takes."""
+        rows = [
+            (name, command.get_short_help_str(limit=1000))
+            for name, command in self.commands.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; errors raised on purpose, and warnings, become one line each."""
         try:

@@ -50,12 +50,48 @@ class Every(click.ParamType):
 )
 @image_size_option
 @backend_options
-@click.option("--epochs", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
-@click.option("--lr", type=Finite(0, min_open=True), default=1e-3, show_default=True)
-@click.option("--beta", type=Finite(0), default=1.0, show_default=True)
-@click.option("--hidden", type=Widths(), default="256,128", show_default=True)
-@click.option("--latent", type=click.IntRange(1), default=20, show_default=True)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="How often to pass through the training images.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=128,
+    show_default=True,
+    help="Images per step.",
+)
+@click.option(
+    "--lr",
+    type=Finite(0, min_open=True),
+    default=1e-3,
+    show_default=True,
+    help="Learning rate: how far Adam moves a parameter in a step, at most about this much.",
+)
+@click.option(
+    "--beta",
+    type=Finite(0),
+    default=1.0,
+    show_default=True,
+    help="Weight of the KL. 1 is the bound; less: sharper pictures; more: fewer units in use.",
+)
+@click.option(
+    "--hidden",
+    type=Widths(),
+    default="256,128",
+    show_default=True,
+    help="Widths of the encoder's hidden layers; the decoder mirrors them.",
+)
+@click.option(
+    "--latent",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Numbers that z has, from which the decoder makes an image.",
+)
 @click.option(
     "--likelihood",
     default="bernoulli",
@@ -70,7 +106,13 @@ class Every(click.ParamType):
     show_default=True,
     help="Pixels as they are, cut at 0.5, or drawn anew each epoch.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of initial weights, order and noise: the same seed, the same run.",
+)
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: the cores available.")
 @click.option(
     "--checkpoint-every",

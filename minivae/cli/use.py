@@ -131,7 +131,10 @@ def interpolate(
     seed: int,
     out: Path,
 ) -> None:
-    """Walk in latent space from one test image to another, a row for each pair."""
+    """Walk in latent space from one test image to another, a row for each pair.
+
+    At the ends of a row stand the two images themselves.
+    """
     import numpy as np
 
     from minivae.looking import plots
@@ -141,12 +144,14 @@ def interpolate(
     loaded = load_run_data(saved, data, image_size)
     rng = generator(seed, "interpolate")
     chosen = rng.choice(len(loaded.test), 2 * pairs, replace=2 * pairs > len(loaded.test))
-    mu, _ = saved.vae.encode(loaded.pixels(rows=chosen, dtype=saved.vae.dtype))
+    x = loaded.pixels(rows=chosen, dtype=saved.vae.dtype)
+    mu, _ = saved.vae.encode(x)
     share = np.linspace(0, 1, count, dtype=mu.dtype)[None, :, None]
     walk = mu[:pairs, None] * (1 - share) + mu[pairs:, None] * share
-    images = saved.vae.decode(walk.reshape(-1, saved.vae.latent))
-    plots.save_grid(out, images, loaded.image_shape, count)
-    click.echo(f"{pairs} walks of {count} images in {out}")
+    images = saved.vae.decode(walk.reshape(-1, saved.vae.latent)).reshape(pairs, count, -1)
+    rows = np.concatenate([x[:pairs, None], images, x[pairs:, None]], axis=1)
+    plots.save_grid(out, rows.reshape(-1, x.shape[1]), loaded.image_shape, count + 2)
+    click.echo(f"{pairs} walks of {count} images in {out}, between the two test images of each")
 
 
 @click.command()

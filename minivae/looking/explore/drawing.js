@@ -153,8 +153,8 @@ const drawing = (() => {
       byId("move").scrollIntoView();
       byId("map").focus({ preventScroll: true });
     });
-    set(testImage(startImage(5)), true);
-    markExample(startImage(5));
+    set(testImage(startImage(15)), true);
+    markExample(startImage(15));
     redraw();
   }
 

@@ -63,7 +63,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
     dots = _spread(len(mu), max(50, min(1000, 40_000 // vae.latent)))
     chosen = _pictures(labels, max(2, min(20, 100_000 // vae.pixels)))
     pictures = np.round(255 * x[chosen]).astype(np.uint8)
-    plane = main_plane(mu)
+    plane = main_plane(mu) if vae.latent != 2 else Plane(np.zeros(2), np.eye(2), np.zeros(2))
     facts = {
         "image_shape": list(data.image_shape),
         "latent": vae.latent,
@@ -128,6 +128,8 @@ def _map(mu: np.ndarray, plane: Plane) -> dict[str, Any]:
 def _axes_line(plane: Plane) -> str:
     if len(plane.centre) == 1:
         return "Across: z[0]. The height of a dot means nothing, it only keeps dots apart."
+    if len(plane.centre) == 2:
+        return "Across: z[0]; up: z[1], as in the picture of <code>minivae manifold</code>."
     first, second = plane.shares
     return (
         f"Across: the direction along which &mu; varies most ({first:.0%} of its variance); up: "

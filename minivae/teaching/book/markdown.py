@@ -88,7 +88,8 @@ class Markdown:
         code = _while(lines, lambda line: line.rstrip() != "```")
         lines[:1] = []
         if info == "math":
-            return mathml("\n".join(code), display=True)
+            formula = mathml("\n".join(code), display=True)
+            return f'<div class="formula">{formula}</div>'
         kind = info.partition(" ")[0] or "diagram"
         return f'<pre class="{escape(kind)}"><code>{escape(chr(10).join(code))}</code></pre>'
 

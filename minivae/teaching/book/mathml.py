@@ -111,7 +111,7 @@ class _Reader:
             return f"<mi>{word}</mi>" + '<mspace width="0.17em"></mspace>' * gap
         if word in ("frac", "tfrac"):
             above, below = self.digit(), self.digit()
-            small = ' displaystyle="false" scriptlevel="+1"' if word == "tfrac" else ""
+            small = ' displaystyle="false"' if word == "tfrac" else ""
             return f"<mfrac{small}>{above}{below}</mfrac>"
         if word == "sqrt":
             return f"<msqrt>{self.atom()}</msqrt>"

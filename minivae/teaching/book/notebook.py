@@ -24,7 +24,7 @@ def notebook(text: str, script: str, pictures: dict[str, bytes]) -> str:
     script : str
         The script beside it, Python.
     pictures : dict
-        Contents of the .png files that the lesson shows, by name; they travel in the notebook.
+        Contents of the .png and .svg files that the lesson shows, by name: they travel with it.
     """
     definitions = script.partition('\nif __name__ == "__main__":')[0].rstrip()
     cells = [_text("Run this cell first: the script of this lesson."), _code(definitions)]
@@ -71,7 +71,8 @@ def _text(source: str, pictures: dict[str, bytes] | None = None) -> dict[str, An
         cell["source"] = cell["source"].replace(f"({name})", f"(attachment:{name})")
     if used:
         encoded = {name: base64.b64encode(pictures[name]).decode("ascii") for name in used}
-        cell["attachments"] = {name: {"image/png": content} for name, content in encoded.items()}
+        kinds = {".png": "image/png", ".svg": "image/svg+xml"}
+        cell["attachments"] = {name: {kinds[name[-4:]]: text} for name, text in encoded.items()}
     return cell
 
 

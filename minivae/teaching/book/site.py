@@ -41,7 +41,8 @@ def notebooks() -> dict[str, bytes]:
     made = {}
     for name in NAMES:
         text, script = ((LESSONS / f"{name}.{kind}").read_text("utf-8") for kind in ("md", "py"))
-        pictures = {f"{name}.png": (LESSONS / f"{name}.png").read_bytes()}
+        shown = re.findall(r"\]\(([\w-]+\.(?:png|svg))\)", text)
+        pictures = {file: (LESSONS / file).read_bytes() for file in shown}
         made[f"{name}.ipynb"] = notebook(text, script, pictures).encode()
     return made
 
@@ -103,4 +104,5 @@ def _link(target: str) -> str:
 
 
 def _image(file: str) -> str:
-    return data_uri((LESSONS / file).read_bytes(), "image/png")
+    kind = "image/svg+xml" if file.endswith(".svg") else "image/png"
+    return data_uri((LESSONS / file).read_bytes(), kind)

@@ -85,8 +85,16 @@ def picture(file):
     mu, logvar = np.meshgrid(np.linspace(-2.5, 2.5, 101), np.linspace(-4, 2, 101))
     values = f.gaussian_kl_each(mu, logvar, np.empty_like(mu))
     figure, axes = plt.subplots(figsize=(5, 3.1), layout="constrained")
-    lines = axes.contour(mu, logvar, values, levels=[0.05, 0.2, 0.5, 1, 1.5, 2, 3])
-    axes.clabel(lines, fontsize=8)
+    levels = [0.05, 0.2, 0.5, 1, 1.5, 2, 3]
+    lines = axes.contour(mu, logvar, values, levels=levels)
+    # Each label where its line crosses the diagonal to the lower right: none meets another there.
+    share = np.linspace(0, 1, 1001)
+    along = f.gaussian_kl_each(2.4 * share, -3.6 * share, np.empty_like(share))
+    places = [share[np.searchsorted(along, level)] for level in levels]
+    labels = axes.clabel(lines, fontsize=8, manual=[(2.4 * s, -3.6 * s) for s in places])
+    for label in labels:  # arrows stay out of the numbers
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
+        label.set_zorder(3)
     coarse = np.s_[5::15, 5::15]
     axes.quiver(mu[coarse], logvar[coarse], -mu[coarse], -np.expm1(logvar[coarse]) / 2, alpha=0.5)
     axes.plot(0, 0, "k*")
