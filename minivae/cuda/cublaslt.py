@@ -66,7 +66,7 @@ def operands(a: Any, b: Any, out: Any) -> tuple[Operand, Operand, Operand]:
     )
 
 
-class Plan(NamedTuple):
+class Chosen(NamedTuple):
     """A product's descriptors and the algorithm chosen for them."""
 
     operation: c_void_p
@@ -90,7 +90,7 @@ class CublasLt:
         self.device = device
         self.library = load_library()
         self._handle = c_void_p()
-        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._plans: dict[tuple[Any, ...], Chosen] = {}
         self._workspaces: dict[int, Any] = {}
         self._one, self._zero = c_float(1), c_float(0)
         self._call("cublasLtCreate", byref(self._handle))
@@ -119,7 +119,7 @@ class CublasLt:
         )
         return out
 
-    def _plan(self, described: tuple[Operand, ...], alignments: tuple[int, int, int]) -> Plan:
+    def _plan(self, described: tuple[Operand, ...], alignments: tuple[int, int, int]) -> Chosen:
         operation, layouts = self.describe(described)
         preference = c_void_p()
         self._call("cublasLtMatmulPreferenceCreate", byref(preference))
@@ -140,7 +140,7 @@ class CublasLt:
             self._call("cublasLtMatmulPreferenceDestroy", preference)
         if found.value < 1 or candidate.state:
             raise BackendError(f"cuBLASLt has no product for {described}: use --precision float32")
-        return Plan(operation, layouts, candidate.algorithm)
+        return Chosen(operation, layouts, candidate.algorithm)
 
     def describe(
         self, described: tuple[Operand, ...]

@@ -19,7 +19,7 @@ WANTED_BLOCKS = 264  # enough to keep a large device busy; a constant, so that t
 MEDIUM, LARGE = 2**26, 2**29
 
 
-class Plan(NamedTuple):
+class Cut(NamedTuple):
     """How a product is cut: tiles of 16 `side` squared, and `splits` pieces of the depth."""
 
     side: int
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
         return self.grid[0] * self.grid[1]
 
 
-def plan(rows: int, columns: int, depth: int, side: int = 0) -> Plan:
+def plan(rows: int, columns: int, depth: int, side: int = 0) -> Cut:
     """Return the plan of a (rows, depth) by (depth, columns) product; `side` 2, 4 or 8 forces one.
 
     Small products are cut along the depth too, until there are blocks for the whole device, but
@@ -50,7 +50,7 @@ def plan(rows: int, columns: int, depth: int, side: int = 0) -> Plan:
     stages = -(-depth // stage)
     wanted = max(1, -(-WANTED_BLOCKS // (across * down)))
     chunk = max(4 if side > 2 else 2, -(-stages // wanted)) * stage
-    return Plan(side, (across, down, -(-depth // chunk)), chunk)
+    return Cut(side, (across, down, -(-depth // chunk)), chunk)
 
 
 class Products:
@@ -69,7 +69,7 @@ class Products:
     def __init__(self, device: Any, precision: str = "float32") -> None:
         self.device = device
         self.side = 0  # 2, 4 or 8 forces one kernel, to compare them
-        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._plans: dict[tuple[int, ...], Cut] = {}
         self._rooms: dict[tuple[int, int, Any], tuple[Any, Any]] = {}
         self._library = device.cublaslt() if precision == "tf32" else None
 

@@ -95,7 +95,7 @@ class Steps:
         """Start an epoch over the images in that order, at batch `first` with those sums so far."""
         self._end_epoch(abandon=True)
         self.nll_sum, self.kl_sum = totals
-        self._set(self._shared(order), eps, uniform)
+        self._prepare(self._for_all(order), eps, uniform)
         if first >= self._count:  # resumed after the last step of an epoch
             return
         if self._limit is None:  # until `close`: BLAS's threads stay awake a while once called
@@ -112,7 +112,7 @@ class Steps:
         """Take step i of the epoch; return the batch's loss in nats per image."""
         self._settings[:] = self.adam.lr, self.vae.beta  # as they are now, for all processes
         self._crew.release()
-        n = self._share(i)
+        n = self._take(i)
         nll, kl = self._terms.sum(axis=0).tolist()
         self.nll_sum += nll * n
         self.kl_sum += kl * n
@@ -134,7 +134,7 @@ class Steps:
             self._limit.restore_original_limits()
             self._limit = None
 
-    def _shared(self, order: np.ndarray) -> np.ndarray:
+    def _for_all(self, order: np.ndarray) -> np.ndarray:
         """Return the order where the other processes see it, without a copy for each of them."""
         if self.members == 1:
             return order
@@ -145,7 +145,7 @@ class Steps:
         room[...] = order
         return room
 
-    def _set(self, order: np.ndarray, eps: RowNoise, uniform: RowNoise) -> None:
+    def _prepare(self, order: np.ndarray, eps: RowNoise, uniform: RowNoise) -> None:
         self._order, self._eps_noise, self._uniform_noise = order, eps, uniform
         self._count = -(-len(order) // self.batch_size)
 
@@ -160,13 +160,13 @@ class Steps:
         for count, *noise, first, steps in self._crew.messages():
             self.adam.steps = steps
             self._crew.spread()
-            self._set(self._room[:count], *noise)
+            self._prepare(self._room[:count], *noise)
             for i in range(first, self._count):
                 if not self._crew.follow():
                     self._crew.meet()
                     break
                 self.adam.lr, self.vae.beta = self._settings.tolist()
-                self._share(i)
+                self._take(i)
 
     def _warm(self) -> None:
         """Pass a batch, so that the buffers are there: windows of them are what is shared."""
@@ -198,7 +198,7 @@ class Steps:
             uniform=batch.uniform,
         )
 
-    def _share(self, i: int) -> int:
+    def _take(self, i: int) -> int:
         """Compute this process's share of step i; return how many images the batch has."""
         first = i * self.batch_size
         batch = self._batch(min(self.batch_size, len(self._order) - first))

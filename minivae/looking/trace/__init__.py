@@ -7,6 +7,6 @@ plots.
 from minivae.looking.trace.page import trace_page
 from minivae.looking.trace.report import trace_text
 from minivae.looking.trace.steps import Trace, tiny, trace_step
-from minivae.looking.trace.writer import Check, Entry
+from minivae.looking.trace.writer import Check, Made
 
-__all__ = ["Check", "Entry", "Trace", "tiny", "trace_page", "trace_step", "trace_text"]
+__all__ = ["Check", "Made", "Trace", "tiny", "trace_page", "trace_step", "trace_text"]

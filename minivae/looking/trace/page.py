@@ -23,7 +23,7 @@ from minivae.looking.trace.report import (
     summary,
 )
 from minivae.looking.trace.steps import SMALL, Trace
-from minivae.looking.trace.writer import Entry
+from minivae.looking.trace.writer import Made
 
 NAME = re.compile(r"d\([\w.]+\)|[A-Za-z_][\w.]*")
 
@@ -61,7 +61,7 @@ read what ran. To do it yourself: <code>minivae exercise list</code>.</p>
 """
 
 
-def _article(entry: Entry, places: dict[str, str]) -> str:
+def _article(entry: Made, places: dict[str, str]) -> str:
     shape = f' <span class="shape">{entry.value.shape}</span>' if entry.value.ndim else ""
     made = f" = {_linked(entry, places)}" if entry.formula else ""
     lines = [f'<article id="{places[entry.name]}">']
@@ -90,7 +90,7 @@ def _article(entry: Entry, places: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _linked(entry: Entry, places: dict[str, str]) -> str:
+def _linked(entry: Made, places: dict[str, str]) -> str:
     """Return the formula with each name that the step made as a link to it."""
     out, end = [], 0
     for match in NAME.finditer(entry.formula):
@@ -117,7 +117,7 @@ def _table(value: np.ndarray, caption: str) -> str:
     return f"<figure><figcaption>{caption}</figcaption><table>{cells}</table></figure>"
 
 
-def _source(entry: Entry) -> str:
+def _source(entry: Made) -> str:
     caller = f", called at {escape(str(entry.caller))}" if entry.caller else ""
     where = f"{escape(str(entry.place))}{caller}"
     function = getattr(formulas, entry.place.function, None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minivae.looking.trace.steps import SMALL, Trace
-from minivae.looking.trace.writer import Check, Entry
+from minivae.looking.trace.writer import Check, Made
 
 PARTS = {
     "given": "Given: images, noise, parameters",
@@ -50,7 +50,7 @@ def summary(trace: Trace) -> str:
     )
 
 
-def by_part(trace: Trace) -> Iterator[tuple[str, list[Entry]]]:
+def by_part(trace: Trace) -> Iterator[tuple[str, list[Made]]]:
     """Yield the parts of the step, each with its entries in the order of making."""
     for part in PARTS:
         yield part, [entry for entry in trace.entries if entry.part == part]
@@ -72,7 +72,7 @@ def differences(checks: list[Check]) -> str:
     return f"{max(abs(check.hand - check.numeric) for check in checks):.1e}"
 
 
-def numeric_of(entry: Entry) -> np.ndarray | None:
+def numeric_of(entry: Made) -> np.ndarray | None:
     """Return the numeric derivative as an array of the gradient's shape, if all of it was taken."""
     if len(entry.checks) != entry.value.size:
         return None
@@ -90,7 +90,7 @@ def _number(v: float, among: np.ndarray) -> str:
     return f"{v: .6f}"
 
 
-def _entry(entry: Entry) -> list[str]:
+def _entry(entry: Made) -> list[str]:
     shape = f" {entry.value.shape}" if entry.value.ndim else ""
     lines = [f"{entry.name}{shape}{' = ' + entry.formula if entry.formula else ''}"]
     if entry.place:

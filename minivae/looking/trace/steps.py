@@ -12,7 +12,7 @@ import numpy as np
 
 from minivae.errors import ArgumentError
 from minivae.looking.trace.recorder import Nudge, Recorder, place_of
-from minivae.looking.trace.writer import Check, Entry, Writer
+from minivae.looking.trace.writer import Check, Made, Writer
 from minivae.noise import generator
 from minivae.optim import Adam
 from minivae.vae import VAE, Terms
@@ -25,13 +25,13 @@ H = 1e-5  # step of the central differences
 class Trace:
     """A step: its entries in the order in which they were made, its loss, and the model's sizes."""
 
-    entries: list[Entry]
+    entries: list[Made]
     terms: Terms
     sizes: tuple[int, ...]
     images: int
     beta: float
 
-    def __getitem__(self, name: str) -> Entry:
+    def __getitem__(self, name: str) -> Made:
         """Return the entry of that name."""
         return next(entry for entry in self.entries if entry.name == name)
 
@@ -80,7 +80,7 @@ def trace_step(vae: VAE, x: np.ndarray, seed: int = 0, checks: int = 3, lr: floa
     recorder.listener = None
     entries = writer.entries
     last = next(i for i, entry in enumerate(entries) if entry.name == "kl")
-    loss = Entry("loss", "loss", "nll + beta * kl", np.array(terms.loss), place_of(VAE.step))
+    loss = Made("loss", "loss", "nll + beta * kl", np.array(terms.loss), place_of(VAE.step))
     entries.insert(last + 1, loss)
 
     for entry in entries:
@@ -95,7 +95,7 @@ def trace_step(vae: VAE, x: np.ndarray, seed: int = 0, checks: int = 3, lr: floa
     return Trace(entries, terms, sizes, len(x), vae.beta)
 
 
-def _update(vae: VAE, recorder: Recorder, lr: float) -> list[Entry]:
+def _update(vae: VAE, recorder: Recorder, lr: float) -> list[Made]:
     """Return what Adam's first update makes: its moments begin at 0."""
     adam, calls = Adam(vae.parameters, recorder, lr), []
     recorder.listener = lambda number, call: calls.append(call)
@@ -103,7 +103,7 @@ def _update(vae: VAE, recorder: Recorder, lr: float) -> list[Entry]:
     made = next(call for call in calls if call.formula == "adam")
     rate, floor = made.arguments["rate"], made.arguments["floor"]
     return [
-        Entry("update", name, formula, array.copy(), made.place, made.caller)
+        Made("update", name, formula, array.copy(), made.place, made.caller)
         for name, formula, array in (
             ("m", f"{adam.beta1:g} * 0 + grad", adam.m),
             ("v", f"{adam.beta2:g} * 0 + grad**2", adam.v),

@@ -25,7 +25,7 @@ class Check(NamedTuple):
 
 
 @dataclass
-class Entry:
+class Made:
     """One array (or number) of the step.
 
     Attributes
@@ -59,7 +59,7 @@ class Writer:
 
     def __init__(self, vae: VAE, x: np.ndarray, eps: np.ndarray) -> None:
         self.vae = vae
-        self.entries: list[Entry] = []
+        self.entries: list[Made] = []
         self.nudges: dict[str, tuple[int, np.ndarray]] = {}  # gradient: where to nudge what
         self._names: dict[Any, str] = {}
         self._made: dict[str, tuple[int, np.ndarray]] = {}  # array: the call that made it
@@ -101,7 +101,7 @@ class Writer:
     def _add(self, part: str, name: str, formula: str, value: Any, *more: Any) -> None:
         if isinstance(value, np.ndarray):
             self._names[_key(value)] = name
-        self.entries.append(Entry(part, name, formula, np.array(value), *more))
+        self.entries.append(Made(part, name, formula, np.array(value), *more))
 
     def _halves(self, number: int, stats: np.ndarray, place: Place) -> None:
         latent = self.vae.latent
