@@ -7,7 +7,9 @@ import pytest
 from browser import Browser, find
 from test_twin import python_losses
 
-from minivae.teaching.playground import digits, play_page
+from minivae.optim import Adam
+from minivae.teaching.playground import digits, play_page, step_page
+from minivae.vae import VAE
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium or Chrome on this machine")
 
@@ -113,9 +115,60 @@ def test_a_fault_is_planted_unseen_and_found(page):
     assert text(page, "verdict").startswith("Everything agrees")
 
 
-def test_a_phone(path):
+@pytest.fixture(scope="module")
+def step_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("step") / "step.html"
+    path.write_text(step_page(), encoding="utf-8")
+    return path
+
+
+def test_a_step_is_played(browser, step_path):
+    browser.problems.clear()
+    browser.open(step_path)
+
+    def entry(name):
+        return browser.value(f"document.querySelector('[data-entry=\"{name}\"]').innerText").split()
+
+    vae = VAE(4, (2,), 1, seed=1, dtype="float64")
+    adam = Adam(vae.parameters, vae.backend, 0.1)
+    x, eps = np.array([[1, 0, 1, 1], [0, 0, 0.5, 1]]), np.array([[0.5], [-1.0]])
+    assert entry("a 0 0") == ["·"]
+    browser.drag("#next", (0.5, 0.5))
+    assert entry("a 0 0") == ["0.310"]
+    browser.drag("#all", (0.5, 0.5))
+    for _ in range(3):
+        loss = vae.step(x, eps).loss
+        assert f"loss = {loss:.6f}" in text(browser, "steps")
+        gradient = vae.grads["encoder.0.weight"][1, 0]
+        browser.value("minivae.choose('W1', 1, 0)")
+        shown = browser.value("document.querySelector('[data-read=gradient]').textContent")
+        assert shown.replace("−", "-") == f"= {gradient:.6f}"
+        assert browser.value("minivae.nudge()") == pytest.approx(gradient, abs=1e-8)
+        assert "Adam: m = " in text(browser, "adam")
+        adam.step()
+        promised = vae.params["encoder.0.weight"][1, 0]
+        assert text(browser, "adam").replace("−", "-").endswith(f"= {promised:.6f}")
+        browser.drag("#update", (0.5, 0.5))
+        browser.drag("#all", (0.5, 0.5))
+    browser.value("minivae.choose('eps', 1, 0)")
+    browser.value(
+        "(() => { const e = document.getElementById('value'); e.value = 2;"
+        "e.dispatchEvent(new Event('input')); })()"
+    )
+    eps[1] = 2
+    assert f"loss = {vae.step(x, eps).loss:.6f}" in text(browser, "steps")
+    browser.value("minivae.choose('mu', 0, 0)")
+    assert browser.value("document.getElementById('value').disabled")
+    lit = browser.value("[...document.querySelectorAll('.lit')].map(e => e.dataset.entry)")
+    assert lit == ["z 0 0", "kl 0 0"]  # where the two paths part
+    assert browser.problems == []
+
+
+def test_a_phone(path, step_path):
     browser = Browser(390, 844, touch=True)
     try:
+        browser.open(step_path)
+        assert browser.value("document.documentElement.scrollWidth") <= 390
         browser.open(path)
         assert browser.value("document.documentElement.scrollWidth") <= 390
         train(browser, 2)

@@ -10,7 +10,8 @@ from test_twin import python_losses
 
 from minivae.cli import main
 from minivae.looking.pages import asset
-from minivae.teaching.playground import digits, play_page
+from minivae.teaching.playground import digits, play_page, step_page
+from minivae.vae import VAE
 
 HERE = "minivae.teaching.playground"
 PARTS = tuple((HERE, f"{name}.js") for name in ("data", "faults", "check"))
@@ -39,11 +40,12 @@ def test_the_pages_digits_are_mnists():
     assert labels[:5].tolist() == [5, 0, 4, 1, 9]
 
 
-def test_the_page_needs_nothing_else():
-    assert len(PAGE.encode()) < 1_000_000
-    assert "default-src 'none'" in PAGE
-    assert "unsafe" not in PAGE
-    assert not re.search(r"\b(fetch|XMLHttpRequest|import|WebSocket)\s*\(|\{\{", PAGE)
+@pytest.mark.parametrize("page", [PAGE, step_page()], ids=["play", "step"])
+def test_a_page_needs_nothing_else(page):
+    assert len(page.encode()) < 1_000_000
+    assert "default-src 'none'" in page
+    assert "unsafe" not in page
+    assert not re.search(r"\b(fetch|XMLHttpRequest|import|WebSocket)\s*\(|\{\{", page)
 
 
 @needs_node
@@ -120,11 +122,50 @@ def test_the_check_names_a_planted_fault(fault):
         assert np.mean(losses[-20:]) < np.mean(losses[:20]) - 1, "it trains nevertheless"
 
 
+GRAPH = (
+    "const vae = new Vae({pixels: 4, hidden: [2], latent: 1, seed: 1});"
+    "const leaves = {x, eps, beta: [[1]]};"
+    "const rows = (a, n) => Array.from({length: a.length / n},"
+    " (_, r) => [...a.slice(r * n, r * n + n)]);"
+    "[...vae.layers.encoder, ...vae.layers.decoder].forEach((layer, k) => {"
+    " leaves['W' + (k + 1)] = rows(layer.weight, layer.inputs);"
+    " leaves['b' + (k + 1)] = rows(layer.bias, layer.outputs); });"
+    "const arrays = graph.build(2, 4, 2), v = graph.forward(arrays, leaves);"
+    "const d = graph.backward(arrays, v);"
+)
+
+
+@needs_node
+def test_the_steps_graph_has_pythons_numbers_and_each_slope_is_measured():
+    x, eps = [[1.0, 0.0, 1.0, 1.0], [0.0, 0.1, 0.5, 1.0]], [[0.5], [-1.0]]
+    made = run(
+        GRAPH + "const worst = {}; for (const {name, size: [R, C]} of arrays)"
+        " for (let r = 0; r < R; r++) for (let c = 0; c < C; c++) {"
+        "  const off = Math.abs(graph.nudged(arrays, leaves, name, r, c).slope - d[name][r][c]);"
+        "  worst[name] = Math.max(worst[name] ?? 0, off); }"
+        "return {v, d, worst};",
+        (HERE, "graph.js"), x=x, eps=eps,
+    )  # fmt: skip
+    vae = VAE(4, (2,), 1, seed=1, dtype="float64")
+    terms = vae.step(np.array(x), np.array(eps))
+    for name, value in zip(("loss", "nll", "kl"), terms, strict=True):
+        assert made["v"][name] == [[pytest.approx(value, rel=1e-12)]]
+    names = [f"{side}.{k}.{part}" for side in ("encoder", "decoder") for k in (0, 2)
+             for part in ("weight", "bias")]  # fmt: skip
+    ours = [f"{letter}{k}" for k in (1, 2, 3, 4) for letter in "Wb"]
+    for name, mine in zip(names, ours, strict=True):
+        np.testing.assert_allclose(np.ravel(made["d"][mine]), vae.grads[name].ravel(), atol=1e-12)
+    assert len(made["worst"]) == 22
+    assert max(made["worst"].values()) < 1e-8
+
+
 def test_the_command_writes_the_page(tmp_path):
     out = tmp_path / "deep" / "play.html"
     done = CliRunner().invoke(main, ["play", "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert out.read_text("utf-8") == PAGE
+    done = CliRunner().invoke(main, ["play", "--step", "--out", str(out)])
+    assert out.read_text("utf-8") == step_page()
     (tmp_path / "file").write_text("no folder")
     done = CliRunner().invoke(main, ["play", "--out", str(tmp_path / "file" / "x.html")])
     assert done.exit_code == 1

@@ -49,15 +49,16 @@ def write(folder: Path, site: dict[str, bytes]) -> None:
 
 @click.command()
 @out_option("play.html", show_default=True)
+@click.option("--step", is_flag=True, help="One step instead: forward, back, Adam, link by link.")
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
-def play(out: Path, open_it: bool) -> None:
+def play(out: Path, step: bool, open_it: bool) -> None:
     """Write a page that trains a VAE while you watch: set it, break it, find what is broken.
 
     One file without any network: open it, or send it to someone.
     """
-    from minivae.teaching.playground import play_page
+    from minivae.teaching.playground import play_page, step_page
 
-    page = play_page().encode()
+    page = (step_page() if step else play_page()).encode()
     write(out.parent, {out.name: page})
     click.echo(f"{out} ({len(page) / 1e6:.1f} MB): open it in a browser")
     if open_it:

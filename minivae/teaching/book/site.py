@@ -15,7 +15,7 @@ from typing import Any
 from minivae.looking.pages import asset, data_uri, page
 from minivae.teaching.book.markdown import Markdown
 from minivae.teaching.book.notebook import notebook
-from minivae.teaching.playground import play_page
+from minivae.teaching.playground import play_page, step_page
 
 HERE = "minivae.teaching.book"
 TWIN = ("formulas", "random", "vae", "screen")
@@ -23,13 +23,15 @@ LESSONS = files("minivae.teaching") / "lessons"
 NAMES = sorted(
     entry.name[:-3] for entry in LESSONS.iterdir() if re.fullmatch(r"\d\d-.*\.md", entry.name)
 )
+PLAY = {"step": "A step to play", "train": "Train in this browser"}
 FIGURE = '<figure class="live" id="live-{0}" data-figure="{0}"></figure>'
 
 
 def book() -> dict[str, bytes]:
     """Return the site, {file name: content}; `index.html` is where to begin."""
     site = {"index.html": lesson_page("README").encode()}
-    site["train.html"] = play_page('<a class="back" href="index.html">\u2190 Lessons</a>').encode()
+    back = '<a class="back" href="index.html">\u2190 Lessons</a>'
+    site |= {"step.html": step_page(back).encode(), "train.html": play_page(back).encode()}
     for name in NAMES:
         site[f"{name}.html"] = lesson_page(name).encode()
         site[f"{name}.py"] = (LESSONS / f"{name}.py").read_bytes()
@@ -62,9 +64,7 @@ def lesson_page(name: str) -> str:
     if figures:
         scripts += [asset("minivae.looking.explore", f"{part}.js") for part in TWIN]
         scripts += [asset(HERE, f"figures/{part}.js") for part in ("figure", *figures)]
-    facts: dict[str, Any] = {
-        "pages": ["index.html", *(f"{each}.html" for each in NAMES), "train.html"]
-    }
+    facts: dict[str, Any] = {"pages": ["index.html", *(f"{each}.html" for each in (*NAMES, *PLAY))]}
     if figures:
         facts["lesson"] = runpy.run_path(str(LESSONS / f"{name}.py")).get("live", dict)()
     body = f"{_navigation(name)}\n<main>\n<article>\n{content}\n</article>\n</main>"
@@ -92,7 +92,7 @@ def _navigation(here: str) -> str:
 
     items = [item("index.html", "All lessons", "README")]
     items += [item(f"{name}.html", title_of(name), name) for name in NAMES]
-    items += [item("train.html", "Train in this browser", "")]
+    items += [item(f"{name}.html", title, name) for name, title in PLAY.items()]
     return (
         '<nav class="contents" aria-label="Lessons"><details open><summary>Lessons</summary>'
         f"<ol>{''.join(items)}</ol></details></nav>"

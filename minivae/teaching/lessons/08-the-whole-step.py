@@ -14,14 +14,14 @@ from minivae.looking.latent import active_units
 from minivae.noise import normal, permutation
 from minivae.optim import Adam
 
-SEED = 1
+SEED, HIDDEN = 1, 2
 X = np.array([[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 1.0]])
 EPS = np.array([[0.5], [-1.0]])
 
 
 def one_step():
     """4 pixels, 2 hidden units, 1 latent dimension: every gradient beside its difference."""
-    vae = minivae.VAE(4, hidden=(2,), latent=1, seed=SEED, dtype="float64")
+    vae = minivae.VAE(4, hidden=(HIDDEN,), latent=1, seed=SEED, dtype="float64")
     x, eps = X.copy(), EPS.copy()
     terms = vae.step(x, eps)
     print(f"loss {terms.loss:.6f} = nll {terms.nll:.6f} + kl {terms.kl:.6f}")
@@ -157,8 +157,8 @@ def long(data):
 
 
 def live():
-    """Return what the page's live figure starts from."""
-    return {"seed": SEED, "x": X.tolist(), "eps": EPS.tolist()}
+    """Return what the page's live figure, and the step to play, start from."""
+    return {"seed": SEED, "hidden": HIDDEN, "x": X.tolist(), "eps": EPS.tolist()}
 
 
 def picture(data, file):

@@ -1,4 +1,4 @@
-"""The page "Train": digits made small and packed, and the scripts that train on them.
+"""The pages "Train" and "A step to play": their data, and the scripts that they are made of.
 
 What happens on the page is in the scripts beside this file; where it is written is for others.
 """
@@ -6,6 +6,8 @@ What happens on the page is in the scripts beside this file; where it is written
 from __future__ import annotations
 
 import base64
+import runpy
+from importlib.resources import files
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from minivae.data import load_data
 from minivae.looking.pages import asset, fill, page
 
 HERE = "minivae.teaching.playground"
+LESSON = "08-the-whole-step.py"
 SIDE = 14
 COUNT = 4000  # digits in the page; the last 500 of them are its test images
 TWIN = ("formulas", "random", "vae", "screen")
@@ -30,6 +33,16 @@ def play_page(navigation: str = "") -> str:
     facts = {"side": SIDE, "labels": "".join(map(str, labels))}
     body = fill(asset(HERE, "body.html"), words)
     return page("Train a VAE in this page", body, styles, scripts, facts, "play")
+
+
+def step_page(navigation: str = "") -> str:
+    """Return the page of one step, that of lesson 8, as HTML."""
+    lesson = runpy.run_path(str(files("minivae.teaching") / "lessons" / LESSON))["live"]()
+    scripts = [asset("minivae.looking.explore", f"{name}.js") for name in TWIN]
+    scripts += [asset(HERE, f"{name}.js") for name in ("graph", "stage")]
+    styles = [asset("minivae.looking.explore", "style.css"), asset(HERE, "step.css")]
+    body = fill(asset(HERE, "step.html"), {"navigation": navigation})
+    return page("A step to play", body, styles, scripts, lesson, "step")
 
 
 def digits(count: int = COUNT) -> tuple[np.ndarray, np.ndarray]:
