@@ -51,7 +51,8 @@ class VAE(Layer):
     backend : str or Backend
         "numpy" or "cupy".
     likelihood, posterior, prior, bound : str
-        Names of the parts: see the lists in `minivae.parts`.
+        Names of the parts: see the lists in `minivae.parts`. A bound of several samples says how
+        many: "iwae:5".
 
     Attributes
     ----------
@@ -94,7 +95,7 @@ class VAE(Layer):
         backend = get_backend(backend)
         inner = _pieces(pixels, hidden, latent, likelihood, posterior, prior, backend)
         super().__init__(inner=inner, seed=seed, dtype=dtype, backend=backend)
-        self.bound = _named(BOUNDS, bound, "bound")()
+        self.bound = _bound(bound)
         self.pixels, self.hidden, self.latent = pixels, hidden, latent
         self.beta, self.seed, self.dtype = beta, seed, np.dtype(dtype)
         self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
@@ -139,7 +140,14 @@ class VAE(Layer):
         sizes = ("pixels", "hidden", "latent", "beta", "seed")
         parts = ("likelihood", "posterior", "prior", "bound")
         kinds = {name: getattr(self, name).kind for name in parts}
+        if self.bound.setting:
+            kinds["bound"] += f":{self.bound.samples}"
         return {name: getattr(self, name) for name in sizes} | kinds
+
+    @property
+    def noise(self) -> int:
+        """How many numbers of noise an image needs: Z for each draw of z."""
+        return self.bound.samples * self.latent
 
     # --- one step ------------------------------------------------------------------------------
 
@@ -150,8 +158,8 @@ class VAE(Layer):
         ----------
         x : array (B, D)
             Pixels in [0, 1].
-        eps : array (B, Z)
-            Standard normal noise, one row an image.
+        eps : array (B, K Z)
+            Standard normal noise, one row an image, for as many draws as the bound takes.
         """
         x, eps = self._pixels(x), self._latents(eps)
         if len(x) != len(eps) or len(x) == 0:
@@ -159,6 +167,16 @@ class VAE(Layer):
         nll, kl = self.bound.step(self, x, eps, 1 / len(x), self.beta)
         self.gradients()
         return Terms(nll + self.beta * kl, nll, kl)
+
+    def window(self, rows: slice) -> VAE:
+        """Return this model for some images of the batch that it has passed."""
+        k = self.bound.samples
+        drawn = slice(rows.start * k, rows.stop * k)  # what follows z has k rows an image
+        encoder = self.encoder
+        return self._again(
+            lambda layer: layer.window(rows if layer is encoder else drawn),
+            self.buffers.window(rows),
+        )
 
     # --- what a model can do -------------------------------------------------------------------
 
@@ -227,7 +245,7 @@ class VAE(Layer):
         return self._block(_matrix(x, self.pixels, "images"))
 
     def _latents(self, z: Array) -> Array:
-        return self._block(_matrix(z, self.latent, "rows of noise"))
+        return self._block(_matrix(z, self.noise, "rows of noise"))
 
     def _rows_of(self, x: Array, columns: int, what: str) -> Array:
         x = _matrix(x, columns, what)
@@ -281,7 +299,7 @@ def shapes(
     bound: str = "elbo",
 ) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every parameter of such a model, without making one."""
-    _named(BOUNDS, bound, "bound")
+    _bound(bound)
     pieces = _pieces(pixels, hidden, latent, likelihood, posterior, prior, get_backend())
     return Layer(inner=pieces).shapes
 
@@ -293,6 +311,23 @@ def _named(parts: Sequence[Any], kind: str, what: str) -> Callable[..., Any]:
             return part
     kinds = ", ".join(part.kind for part in parts)
     raise ArgumentError(f"{what} {kind!r} is unknown: {kinds}")
+
+
+def _bound(text: str) -> Any:
+    """Return the bound of that text: its name, and after a colon its setting if it has one."""
+    kind, _, setting = text.partition(":")
+    bound: Any = _named(BOUNDS, kind, "bound")
+    if bound.setting is None:
+        if text != kind:
+            raise ArgumentError(f"bound {kind!r} takes no number, but {text!r:.50} was asked for")
+        return bound()
+    try:
+        number = bound.setting(setting)
+    except ValueError:
+        raise ArgumentError(
+            f"bound {text!r:.50} does not say how many samples it takes: {kind}:5 (--samples 5)"
+        ) from None
+    return bound(number)
 
 
 def _blocks(rows: Array, size: int) -> Iterator[Any]:

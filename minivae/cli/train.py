@@ -20,7 +20,7 @@ from minivae.errors import ArgumentError, MinivaeError, NotFiniteError
 
 # What makes a run this run: to go on with another value would be neither the old nor a new one.
 # The learning rate may change: a smaller one is the remedy for numbers that went out of range.
-FIXED = ("batch_size", "beta", "hidden", "latent", "likelihood", "binarize", "seed")
+FIXED = ("batch_size", "beta", "hidden", "latent", "likelihood", "bound", "binarize", "seed")
 
 
 class Every(click.ParamType):
@@ -100,6 +100,14 @@ class Every(click.ParamType):
     help="p(x|z): minivae info --parts lists what there is.",
 )
 @click.option(
+    "--bound",
+    default="elbo",
+    metavar="NAME",
+    show_default=True,
+    help="What is made small: elbo; iwae, stl or dreg, with --samples.",
+)
+@click.option("--samples", type=click.IntRange(1), help="Draws of z an image, for iwae, stl, dreg.")
+@click.option(
     "--binarize",
     type=click.Choice(["none", "threshold", "sampled"]),
     default="none",
@@ -145,6 +153,8 @@ def train(
     hidden: tuple[int, ...],
     latent: int,
     likelihood: str,
+    bound: str,
+    samples: int | None,
     binarize: str,
     seed: int,
     threads: int | None,
@@ -163,6 +173,8 @@ def train(
 
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
+    if samples is not None:
+        ctx.params["bound"] = f"{bound}:{samples}"
     chosen = open_backend(backend, device, precision)
     if resume:
         folder, loaded = find_run(out, ctx)
@@ -173,6 +185,7 @@ def train(
             *(loaded.train.shape[1], hidden, latent, beta, seed),
             backend=chosen,
             likelihood=likelihood,
+            bound=ctx.params["bound"],
         )
         training = Training(vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
         training.source = data if data in NAMES else os.path.abspath(data)

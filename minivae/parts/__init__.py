@@ -8,11 +8,12 @@ from minivae.parts.bernoulli import Bernoulli
 from minivae.parts.elbo import Elbo
 from minivae.parts.gaussian import Gaussian
 from minivae.parts.gaussian_posterior import GaussianPosterior
+from minivae.parts.importance import DoublyReparameterized, Iwae, StickingTheLanding
 from minivae.parts.standard_normal import StandardNormal
 
 LIKELIHOODS = (Bernoulli, Gaussian)
 POSTERIORS = (GaussianPosterior,)
 PRIORS = (StandardNormal,)
-BOUNDS = (Elbo,)
+BOUNDS = (Elbo, Iwae, StickingTheLanding, DoublyReparameterized)
 
 __all__ = ["BOUNDS", "LIKELIHOODS", "POSTERIORS", "PRIORS"]
