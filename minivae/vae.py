@@ -6,6 +6,7 @@ and loop are elsewhere.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -148,6 +149,20 @@ class VAE(Layer):
     def noise(self) -> int:
         """How many numbers of noise an image needs: Z for each draw of z."""
         return self.bound.samples * self.latent
+
+    def __reduce__(self) -> Any:
+        """Pickle a model as what makes it again, and its numbers."""
+        numbers = self.backend.to_host(self.theta)
+        return _again, (type(self), self.spec(), self.dtype.name, self.backend.name, numbers)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> VAE:
+        """Copy a model with views that are its own; arrays that `memo` holds are taken from it."""
+        if id(self.theta) not in memo:
+            make, arguments = self.__reduce__()
+            return make(*arguments)
+        memo[id(self)] = again = type(self).__new__(type(self))
+        vars(again).update(copy.deepcopy(vars(self), memo))
+        return again
 
     # --- one step ------------------------------------------------------------------------------
 
@@ -302,6 +317,15 @@ def shapes(
     _bound(bound)
     pieces = _pieces(pixels, hidden, latent, likelihood, posterior, prior, get_backend())
     return Layer(inner=pieces).shapes
+
+
+def _again(
+    kind: type[VAE], spec: dict[str, Any], dtype: str, backend: str, numbers: np.ndarray
+) -> VAE:
+    """Return a model as it was pickled."""
+    vae = kind(**spec, dtype=dtype, backend=backend)
+    vae.theta[...] = vae.backend.asarray(numbers)
+    return vae
 
 
 def _named(parts: Sequence[Any], kind: str, what: str) -> Callable[..., Any]:
