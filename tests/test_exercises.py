@@ -13,6 +13,7 @@ from minivae import formulas as f
 from minivae.cli import main
 from minivae.teaching.exercises import state, student
 from minivae.teaching.exercises.catalogue import BLANK, EXERCISES, TASKS, find
+from minivae.teaching.exercises.hints import HINTS, hint
 from minivae.teaching.exercises.sandbox import Sandbox
 from minivae.teaching.exercises.verdict import judge
 
@@ -344,8 +345,32 @@ def test_the_hint_comes_after_the_second_failed_try(folder):
     first, second = command("check", 8), command("check", 8)
     assert first.exit_code == second.exit_code == 1
     assert "The half is missing" in first.output
-    assert "Hint" not in first.output and f"Hint: {find(8).hint}" in second.output
+    assert "hint" not in first.output and "minivae exercise hint 8" in second.output
     assert "tried 2x" in command("list").output
+
+
+def test_every_blank_has_its_hints():
+    for one in EXERCISES:
+        assert len(HINTS[one.name]) == len(one.blanks)
+        for blank, line in enumerate(one.answers):
+            question, formula, last = (hint(one.name, blank, grade, line) for grade in (1, 2, 3))
+            assert "?" in question or one.number > 10  # the last exercises point to earlier ones
+            assert last == line and line not in question + formula
+
+
+def test_hints_are_for_the_blank_that_is_wrong(folder):
+    answer(folder, 8, {DLOGVAR: "dlogvar[...] = beta * scale * (np.exp(logvar) - 1)"})
+    for grade, words in ((1, "slope of (e^v - v) / 2"), (2, "- 1) / 2."), (3, "np.expm1(logvar)")):
+        found = command("hint", 8, "--grade", grade)
+        assert found.exit_code == 0 and DLOGVAR in found.output and words in found.output
+    assert "softplus = ____" in command("hint", 6).output  # no file yet: the first blank
+    command("start", 10)
+    path = folder / find(10).file
+    path.write_text(path.read_text().replace("m += ____", "m += (1 - beta1) * grad"))
+    assert "v += ____" in command("hint", 10).output
+    answer(folder, 1)
+    assert "Nothing is wrong" in command("hint", 1).output
+    assert command("hint", 1, "--grade", 4).exit_code == 2
 
 
 def test_all_done(folder):

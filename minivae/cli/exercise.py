@@ -1,4 +1,4 @@
-"""The commands `minivae exercise list | start N | check N`, in the working folder.
+"""The commands `minivae exercise list | start N | check N | hint N`, in the working folder.
 
 What an answer is worth is decided in exercises/; here it is printed.
 """
@@ -77,8 +77,8 @@ def check(number: int) -> None:
     except ExerciseError as error:
         if error.traceback:
             say(error.traceback.rstrip())
-        if error.counts:
-            _hint(one, state.note(folder, number, False).tries)
+        if error.counts and state.note(folder, number, False).tries >= 2:
+            click.echo(_MORE.format(number))
         raise
     progress = state.note(folder, number, verdict.passed)
     if verdict.printed:
@@ -89,14 +89,39 @@ def check(number: int) -> None:
     if verdict.passed:
         click.echo(_next(state.load(folder)))
         return
-    _hint(one, progress.tries)
+    if progress.tries >= 2:
+        click.echo(_MORE.format(number))
     click.echo(f"Change {one.file}, then: minivae exercise check {number}")
     raise SystemExit(1)
 
 
-def _hint(one, tries: int) -> None:
-    if tries >= 2:
-        click.echo(f"Hint: {one.hint}")
+@exercise.command()
+@click.argument("number", type=int)
+@click.option(
+    "--grade",
+    type=click.IntRange(1, 3),
+    default=1,
+    show_default=True,
+    help="1: a question, 2: a formula, 3: the line itself.",
+)
+def hint(number: int, grade: int) -> None:
+    """Help with exercise NUMBER: with the first blank that is empty or wrong in your file."""
+    from minivae.teaching.exercises.catalogue import find
+    from minivae.teaching.exercises.hints import hint
+    from minivae.teaching.exercises.verdict import stuck
+
+    one = find(number)
+    blank = stuck(one, Path())
+    if blank is None:
+        click.echo(f"Nothing is wrong with {one.file}: minivae exercise check {number}")
+        return
+    click.echo(f"{one.blanks[blank]}")
+    click.echo(f"  {hint(one.name, blank, grade, one.answers[blank])}")
+    if grade < 3:
+        click.echo(f"More: minivae exercise hint {number} --grade {grade + 1}")
+
+
+_MORE = "Stuck? minivae exercise hint {} asks a question; --grade 2 gives a formula, 3 the line"
 
 
 def _next(known: dict) -> str:

@@ -94,7 +94,7 @@ def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> V
             full=True,
             contracts=exercise.trial == "step" and not explained,
         )
-        if full.failure and full.failure.kind != "shape":
+        if full.failure:
             raise told(exercise, full)
         failed = [one for one in full.findings if not one.passed and one.name not in explained]
         values = [name for name in wrong if " " in name]  # gradients have no spaces
@@ -116,6 +116,19 @@ def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> V
             if one.cause in ADVICE and not said and not (one.cause == "mutates" and spoilt)
         ]
     return Verdict(False, lines + _arrows([*said, *spoilt]), each, outcome.printed)
+
+
+def stuck(exercise: Exercise, folder: Path) -> int | None:
+    """Return the first blank that is empty or wrong in the student's file, None if none is."""
+    try:
+        source = (folder / exercise.file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return 0
+    with Sandbox() as sandbox:
+        each = tried_alone(exercise, source, (folder / exercise.file).absolute(), sandbox)
+    wrong = [k for k, one in enumerate(each) if one.right is False]
+    unknown = [k for k, one in enumerate(each) if one.right is None]
+    return next(iter([*wrong, *unknown]), None)
 
 
 def tried_alone(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> list[Blank]:
