@@ -15,6 +15,7 @@ from minivae.teaching.exercises.mistakes import MISTAKES, Mistake
 
 TASKS = Path(__file__).parent / "tasks"
 BLANK = "____"
+PAGE = "#: below\n"  # from here on a blank page is blank
 # In a task file the answer stands in the line, and after this mark what the student gets instead.
 _MARK = re.compile(r"^( *)\S.*?  #: (.+)$", flags=re.MULTILINE)
 
@@ -32,12 +33,18 @@ class Exercise:
         Name of its page in teaching/lessons, without the ending.
     task : str
         What to do, in a few words.
+    kind : str
+        "blanks" to fill, "hunt" for lines that are wrong, or a blank "page".
+    tried_as : str
+        Name of the exercise whose trial it shares; by default it has its own.
     """
 
     number: int
     name: str
     lesson: str
     task: str
+    kind: str = "blanks"
+    tried_as: str = ""
 
     @property
     def page(self) -> int:
@@ -62,7 +69,7 @@ class Exercise:
     @property
     def trial(self) -> str:
         """Name of the way in trials.py to try it."""
-        return self.name
+        return self.tried_as or self.name
 
     @property
     def blanks(self) -> list[str]:
@@ -95,9 +102,13 @@ class Exercise:
             right = match[0].partition("  #: ")[0]
             return match[1] + answers[match[2]] if match[2] in answers else right
 
-        return _MARK.sub(line, self.solution)
+        text = self.solution
+        if answers is None:
+            text = text.partition(PAGE)[0].rstrip() + "\n"
+        return _MARK.sub(line, text)
 
 
+HUNT = "hunt"
 EXERCISES = (
     Exercise(1, "relu_backward", "01-one-neuron", "the slope of max(x, 0)"),
     Exercise(2, "sigmoid_backward", "01-one-neuron", "the slope of 1 / (1 + exp(-x))"),
@@ -122,6 +133,45 @@ EXERCISES = (
         "where the KL's gradient and the one through z meet",
     ),
     Exercise(13, "step", "08-the-whole-step", "the whole training step"),
+    Exercise(
+        14, "hunt_mask", "08-the-whole-step", "a wrong line in a decoder", HUNT, "decoder_backward"
+    ),
+    Exercise(
+        15,
+        "hunt_price",
+        "08-the-whole-step",
+        "a wrong line in an encoder",
+        HUNT,
+        "encoder_backward",
+    ),
+    Exercise(16, "hunt_start", "07-adam", "a wrong line in an optimiser", HUNT, "adam"),
+    Exercise(
+        17,
+        "hunt_dark",
+        "03-activations-and-logits",
+        "a wrong line in a likelihood",
+        HUNT,
+        "bernoulli_nll",
+    ),
+    Exercise(
+        18,
+        "hunt_spread",
+        "06-reparameterization",
+        "wrong, with right derivatives",
+        HUNT,
+        "reparameterize_backward",
+    ),
+    Exercise(
+        19, "hunt_order", "08-the-whole-step", "two wrong lines in the whole step", HUNT, "step"
+    ),
+    Exercise(20, "page_layers", "02-linear", "a blank page: Linear and ReLU", "page"),
+    Exercise(21, "page_sampler", "06-reparameterization", "a blank page: the sampler", "page"),
+    Exercise(22, "page_loss", "05-gaussian-kl", "a blank page: both terms of the loss", "page"),
+    Exercise(23, "page_adam", "07-adam", "a blank page: the optimiser; then build", "page"),
+    Exercise(24, "gaussian_nll", "03-activations-and-logits", "a likelihood with its own variance"),
+    Exercise(25, "importance_gradient", "04-the-bound", "the gradient of the tighter bound"),
+    Exercise(26, "convolution_backward", "02-linear", "back through a convolution"),
+    Exercise(27, "conditional_backward", "02-linear", "back through a concatenation"),
 )
 
 

@@ -156,6 +156,98 @@ HINTS: dict[str, tuple[tuple[str, str], ...]] = {
             "The encoder's backward takes dstats.",
         ),
     ),
+    "hunt_mask": (
+        (
+            "The gradients of Linear 2 are right, those of Linear 0 are not. What lies between?",
+            "ReLU passes a gradient where its own output was positive.",
+        ),
+    ),
+    "hunt_price": (
+        (
+            "Give twice as many images: which of the gradients grow that are means?",
+            "kl is divided by len(h), so what comes back from it carries 1/B.",
+        ),
+    ),
+    "hunt_start": (
+        (
+            "Which of the numbers are right, and which only for a small gradient wrong? What is "
+            "of the size of a small gradient?",
+            "eps is added to sqrt(v / (1 - beta2^t)); here the root of the correction was taken "
+            "out of the sum, so eps carries it too.",
+        ),
+    ),
+    "hunt_dark": (
+        (
+            "The cost of a pixel with logit -2000 that is lit is 2000 nats. What is the largest "
+            "number that this line can give?",
+            "-log p = softplus(l) - x l, with nothing added inside a logarithm.",
+        ),
+    ),
+    "hunt_spread": (
+        (
+            "logvar is log sigma^2. What is sigma? What is the spread of z for logvar = 2?",
+            "noise = e^(logvar/2) eps.",
+        ),
+        (
+            "The derivative of e^(v/2) has a factor that the derivative of e^v has not.",
+            "d noise / dlogvar = noise / 2.",
+        ),
+    ),
+    "hunt_order": (
+        (
+            "What must be in dstats before the encoder's backward reads it?",
+            "First the sampler adds the path through z to dmu and dlogvar.",
+        ),
+        (
+            "What is done last in the step, and what does it need?",
+            "Then the encoder's backward takes dstats.",
+        ),
+    ),
+    "page_layers": (),
+    "page_sampler": (),
+    "page_loss": (),
+    "page_adam": (),
+    "gaussian_nll": (
+        (
+            "The slope of (x - m)^2 / 2 in m: which sign has it?",
+            "dmean = -scale (x - mean) / e^logvar.",
+        ),
+        (
+            "What is the derivative of e^-v? Where is the gradient zero: for which v, given x?",
+            "dlogvar = scale (1 - (x - mean)^2 / e^logvar) / 2.",
+        ),
+    ),
+    "importance_gradient": (
+        (
+            "The weights of one image sum to 1 after the softmax. Which sign has a loss's?",
+            "dlog_w = -scale w_k / sum_j w_j.",
+        ),
+        (
+            "Exercise 7 gives the bound. What turns a bound on log p(x) into a loss?",
+            "-scale sum over images of top + log(total / K).",
+        ),
+    ),
+    "convolution_backward": (
+        (
+            "x_b,t+k met w_k. Which gradient comes back along that product, times what?",
+            "dx_b,t+k grows by dy_bt w_k.",
+        ),
+        (
+            "w_k was used in every row and at every place. What is done with all of them?",
+            "dw_k = sum over b and t of dy_bt x_b,t+k.",
+        ),
+    ),
+    "conditional_backward": (
+        (
+            "It is a Linear with the input [z, label]. What is exercise 4's answer?",
+            "dW = dy^T both.",
+        ),
+        ("And exercise 3's?", "dboth = dy W."),
+        (
+            "z is the first part of both. Which columns of dboth are its own?",
+            "The first Z columns.",
+        ),
+    ),
 }
 
 
