@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from minivae.errors import ArgumentError
 from minivae.layers import Layer
 from minivae.noise import generator
 from minivae.params import Array, Parameters
-from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS
+from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, spec
 
 BLOCK = 1000  # images at a time where a whole data set passes through
 
@@ -52,8 +52,8 @@ class VAE(Layer):
     backend : str or Backend
         "numpy" or "cupy".
     likelihood, posterior, prior, bound : str
-        Names of the parts: see the lists in `minivae.parts`. A bound of several samples says how
-        many: "iwae:5".
+        Names of the parts: see the lists in `minivae.parts`. Settings follow a colon: "iwae:5",
+        "categorical:3,4,2".
 
     Attributes
     ----------
@@ -96,7 +96,8 @@ class VAE(Layer):
         backend = get_backend(backend)
         inner = _pieces(pixels, hidden, latent, likelihood, posterior, prior, backend)
         super().__init__(inner=inner, seed=seed, dtype=dtype, backend=backend)
-        self.bound = _bound(bound)
+        made, settings = spec.find(BOUNDS, bound, "bound")
+        self.bound: Any = made(**settings)
         self.pixels, self.hidden, self.latent = pixels, hidden, latent
         self.beta, self.seed, self.dtype = beta, seed, np.dtype(dtype)
         self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
@@ -140,9 +141,7 @@ class VAE(Layer):
         """Return the arguments that make this model again, but for backend and dtype."""
         sizes = ("pixels", "hidden", "latent", "beta", "seed")
         parts = ("likelihood", "posterior", "prior", "bound")
-        kinds = {name: getattr(self, name).kind for name in parts}
-        if self.bound.setting:
-            kinds["bound"] += f":{self.bound.samples}"
+        kinds = {name: spec.text(getattr(self, name)) for name in parts}
         return {name: getattr(self, name) for name in sizes} | kinds
 
     @property
@@ -289,12 +288,15 @@ def _pieces(
     backend: Backend,
 ) -> dict[str, Layer]:
     """Return the layers that a model is made of, without memory for their parameters yet."""
-    ends = _named(LIKELIHOODS, likelihood, "likelihood")(pixels, backend=backend)
-    stats = _named(POSTERIORS, posterior, "posterior")(latent, backend=backend)
+    made, settings = spec.find(LIKELIHOODS, likelihood, "likelihood")
+    ends = made(pixels, backend=backend, **settings)
+    made, settings = spec.find(POSTERIORS, posterior, "posterior")
+    stats = made(latent, backend=backend, **settings)
     encoder, decoder = networks.build(
         hidden, pixels, stats.width * latent, latent, ends.width * pixels, backend
     )
-    z = _named(PRIORS, prior, "prior")(latent, backend=backend)
+    made, settings = spec.find(PRIORS, prior, "prior")
+    z = made(latent, backend=backend, **settings)
     return {
         "encoder": encoder,
         "decoder": decoder,
@@ -314,7 +316,7 @@ def shapes(
     bound: str = "elbo",
 ) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every parameter of such a model, without making one."""
-    _bound(bound)
+    spec.find(BOUNDS, bound, "bound")
     pieces = _pieces(pixels, hidden, latent, likelihood, posterior, prior, get_backend())
     return Layer(inner=pieces).shapes
 
@@ -326,32 +328,6 @@ def _again(
     vae = kind(**spec, dtype=dtype, backend=backend)
     vae.theta[...] = vae.backend.asarray(numbers)
     return vae
-
-
-def _named(parts: Sequence[Any], kind: str, what: str) -> Callable[..., Any]:
-    """Return the part of that name."""
-    for part in parts:
-        if part.kind == kind:
-            return part
-    kinds = ", ".join(part.kind for part in parts)
-    raise ArgumentError(f"{what} {kind!r} is unknown: {kinds}")
-
-
-def _bound(text: str) -> Any:
-    """Return the bound of that text: its name, and after a colon its setting if it has one."""
-    kind, _, setting = text.partition(":")
-    bound: Any = _named(BOUNDS, kind, "bound")
-    if bound.setting is None:
-        if text != kind:
-            raise ArgumentError(f"bound {kind!r} takes no number, but {text!r:.50} was asked for")
-        return bound()
-    try:
-        number = bound.setting(setting)
-    except ValueError:
-        raise ArgumentError(
-            f"bound {text!r:.50} does not say how many samples it takes: {kind}:5 (--samples 5)"
-        ) from None
-    return bound(number)
 
 
 def _blocks(rows: Array, size: int) -> Iterator[Any]:

@@ -109,11 +109,11 @@ def test_processes_share_the_rows_of_all_samples(kind):
     "bound, part",
     [
         ("iwae", "--samples"),
-        ("iwae:", "--samples"),
-        ("dreg:many", "--samples"),
+        ("iwae:", "iwae:5"),
+        ("dreg:many", "dreg:5"),
         ("stl:0", "from 1 to"),
         ("iwae:1000000", "from 1 to"),
-        ("elbo:5", "takes no number"),
+        ("elbo:5", "not understood"),
         ("wake", "is unknown"),
     ],
 )

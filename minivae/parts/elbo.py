@@ -15,7 +15,6 @@ class Elbo:
     """-log p(x) <= nll + KL (Kingma and Welling 2014, equation 3), with the KL in closed form."""
 
     kind: ClassVar[str] = "elbo"
-    setting: ClassVar[None] = None
     samples: ClassVar[int] = 1  # draws of z for each image
 
     def step(

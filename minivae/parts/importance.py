@@ -43,13 +43,17 @@ class Iwae:
     """
 
     kind: ClassVar[str] = "iwae"
-    setting: ClassVar[type] = int
+    settings: ClassVar[dict[str, Any]] = {"samples": int}
+    example: ClassVar[str] = "iwae:5"
     held: ClassVar[bool] = False  # whether q's own stats are held: gradients pass through z alone
     power: ClassVar[int] = 1  # of the weights in the encoder's gradient
 
-    def __init__(self, samples: int) -> None:
+    def __init__(self, samples: int = 0) -> None:
         if not 1 <= samples <= MOST:
-            raise ArgumentError(f"the number of samples must be from 1 to {MOST:,}, not {samples}")
+            raise ArgumentError(
+                f"the number of samples must be from 1 to {MOST:,}, not {samples}: write "
+                f"{self.example} (--samples 5)"
+            )
         self.samples = samples
 
     def step(self, model: Any, x: Any, eps: Any, scale: float, beta: float) -> tuple[Any, Any]:
@@ -136,6 +140,7 @@ class StickingTheLanding(Iwae):
     """
 
     kind = "stl"
+    example = "stl:5"
     held = True
 
 
@@ -147,6 +152,7 @@ class DoublyReparameterized(StickingTheLanding):
     """
 
     kind = "dreg"
+    example = "dreg:5"
     power = 2
 
 
