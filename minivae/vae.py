@@ -6,8 +6,9 @@ and loop are elsewhere.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from minivae.errors import ArgumentError
 from minivae.layers import Layer
 from minivae.noise import generator
 from minivae.params import Array, Parameters
-from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS
+from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, spec
 
 BLOCK = 1000  # images at a time where a whole data set passes through
 
@@ -38,9 +39,8 @@ class VAE(Layer):
     ----------
     pixels : int
         D, the pixels of an image.
-    hidden : str or sequence of int or str
-        The encoder's hidden layers, which the decoder mirrors: (256, 128), or "c32,c64,256" with
-        convolutions of 32 and 64 channels first (see `minivae.networks.parse`).
+    hidden : sequence of int
+        Widths of the encoder's hidden layers; the decoder mirrors them.
     latent : int
         Z, the dimensions of the latent space.
     beta : float
@@ -52,10 +52,8 @@ class VAE(Layer):
     backend : str or Backend
         "numpy" or "cupy".
     likelihood, posterior, prior, bound : str
-        Names of the parts: see the lists in `minivae.parts`.
-    image_shape : sequence of int, optional
-        Height and width of the images, and their channels if they have several: for convolutions.
-        None: square.
+        Names of the parts: see the lists in `minivae.parts`. Settings follow a colon: "iwae:5",
+        "categorical:3,4,2".
 
     Attributes
     ----------
@@ -73,7 +71,7 @@ class VAE(Layer):
     def __init__(
         self,
         pixels: int = 784,
-        hidden: str | Sequence[int | str] = (256, 128),
+        hidden: Sequence[int] = (256, 128),
         latent: int = 20,
         beta: float = 1.0,
         seed: int = 0,
@@ -83,10 +81,10 @@ class VAE(Layer):
         posterior: str = "gaussian",
         prior: str = "normal",
         bound: str = "elbo",
-        image_shape: Sequence[int] | None = None,
     ) -> None:
-        hidden = networks.parse(hidden)
-        for name, size in (("pixels", pixels), ("latent", latent)):
+        hidden = tuple(hidden)
+        sizes = [("pixels", pixels), ("latent", latent), *(("hidden", h) for h in hidden)]
+        for name, size in sizes:
             if size < 1:
                 raise ArgumentError(f"{name} must be at least 1, not {size}")
         if not (beta >= 0 and math.isfinite(beta)):
@@ -96,13 +94,12 @@ class VAE(Layer):
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise ArgumentError(f"dtype must be float32 or float64, not {dtype}")
         backend = get_backend(backend)
-        kinds = likelihood, posterior, prior
-        inner = _pieces(pixels, hidden, latent, *kinds, image_shape, backend)
+        inner = _pieces(pixels, hidden, latent, likelihood, posterior, prior, backend)
         super().__init__(inner=inner, seed=seed, dtype=dtype, backend=backend)
-        self.bound = _named(BOUNDS, bound, "bound")()
+        made, settings = spec.find(BOUNDS, bound, "bound")
+        self.bound: Any = made(**settings)
         self.pixels, self.hidden, self.latent = pixels, hidden, latent
         self.beta, self.seed, self.dtype = beta, seed, np.dtype(dtype)
-        self.image_shape = None if image_shape is None else tuple(image_shape)
         self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
 
     @property
@@ -142,10 +139,29 @@ class VAE(Layer):
 
     def spec(self) -> dict[str, Any]:
         """Return the arguments that make this model again, but for backend and dtype."""
-        sizes = ("pixels", "hidden", "latent", "beta", "seed", "image_shape")
+        sizes = ("pixels", "hidden", "latent", "beta", "seed")
         parts = ("likelihood", "posterior", "prior", "bound")
-        kinds = {name: getattr(self, name).kind for name in parts}
+        kinds = {name: spec.text(getattr(self, name)) for name in parts}
         return {name: getattr(self, name) for name in sizes} | kinds
+
+    @property
+    def noise(self) -> int:
+        """How many numbers of noise an image needs: Z for each draw of z."""
+        return self.bound.samples * self.latent
+
+    def __reduce__(self) -> Any:
+        """Pickle a model as what makes it again, and its numbers."""
+        numbers = self.backend.to_host(self.theta)
+        return _again, (type(self), self.spec(), self.dtype.name, self.backend.name, numbers)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> VAE:
+        """Copy a model with views that are its own; arrays that `memo` holds are taken from it."""
+        if id(self.theta) not in memo:
+            make, arguments = self.__reduce__()
+            return make(*arguments)
+        memo[id(self)] = again = type(self).__new__(type(self))
+        vars(again).update(copy.deepcopy(vars(self), memo))
+        return again
 
     # --- one step ------------------------------------------------------------------------------
 
@@ -156,8 +172,8 @@ class VAE(Layer):
         ----------
         x : array (B, D)
             Pixels in [0, 1].
-        eps : array (B, Z)
-            Standard normal noise, one row an image.
+        eps : array (B, K Z)
+            Standard normal noise, one row an image, for as many draws as the bound takes.
         """
         x, eps = self._pixels(x), self._latents(eps)
         if len(x) != len(eps) or len(x) == 0:
@@ -165,6 +181,16 @@ class VAE(Layer):
         nll, kl = self.bound.step(self, x, eps, 1 / len(x), self.beta)
         self.gradients()
         return Terms(nll + self.beta * kl, nll, kl)
+
+    def window(self, rows: slice) -> VAE:
+        """Return this model for some images of the batch that it has passed."""
+        k = self.bound.samples
+        drawn = slice(rows.start * k, rows.stop * k)  # what follows z has k rows an image
+        encoder = self.encoder
+        return self._again(
+            lambda layer: layer.window(rows if layer is encoder else drawn),
+            self.buffers.window(rows),
+        )
 
     # --- what a model can do -------------------------------------------------------------------
 
@@ -233,7 +259,7 @@ class VAE(Layer):
         return self._block(_matrix(x, self.pixels, "images"))
 
     def _latents(self, z: Array) -> Array:
-        return self._block(_matrix(z, self.latent, "rows of noise"))
+        return self._block(_matrix(z, self.noise, "rows of noise"))
 
     def _rows_of(self, x: Array, columns: int, what: str) -> Array:
         x = _matrix(x, columns, what)
@@ -254,21 +280,23 @@ class VAE(Layer):
 
 def _pieces(
     pixels: int,
-    hidden: Sequence[int | str],
+    hidden: Sequence[int],
     latent: int,
     likelihood: str,
     posterior: str,
     prior: str,
-    image_shape: Sequence[int] | None,
     backend: Backend,
 ) -> dict[str, Layer]:
     """Return the layers that a model is made of, without memory for their parameters yet."""
-    ends = _named(LIKELIHOODS, likelihood, "likelihood")(pixels, backend=backend)
-    stats = _named(POSTERIORS, posterior, "posterior")(latent, backend=backend)
+    made, settings = spec.find(LIKELIHOODS, likelihood, "likelihood")
+    ends = made(pixels, backend=backend, **settings)
+    made, settings = spec.find(POSTERIORS, posterior, "posterior")
+    stats = made(latent, backend=backend, **settings)
     encoder, decoder = networks.build(
-        hidden, pixels, stats.width * latent, latent, ends.width, image_shape, backend
+        hidden, pixels, stats.width * latent, latent, ends.width * pixels, backend
     )
-    z = _named(PRIORS, prior, "prior")(latent, backend=backend)
+    made, settings = spec.find(PRIORS, prior, "prior")
+    z = made(latent, backend=backend, **settings)
     return {
         "encoder": encoder,
         "decoder": decoder,
@@ -280,28 +308,26 @@ def _pieces(
 
 def shapes(
     pixels: int,
-    hidden: Sequence[int | str],
+    hidden: Sequence[int],
     latent: int,
     likelihood: str = "bernoulli",
     posterior: str = "gaussian",
     prior: str = "normal",
     bound: str = "elbo",
-    image_shape: Sequence[int] | None = None,
 ) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every parameter of such a model, without making one."""
-    _named(BOUNDS, bound, "bound")
-    kinds = likelihood, posterior, prior
-    pieces = _pieces(pixels, networks.parse(hidden), latent, *kinds, image_shape, get_backend())
+    spec.find(BOUNDS, bound, "bound")
+    pieces = _pieces(pixels, hidden, latent, likelihood, posterior, prior, get_backend())
     return Layer(inner=pieces).shapes
 
 
-def _named(parts: Sequence[Any], kind: str, what: str) -> Callable[..., Any]:
-    """Return the part of that name."""
-    for part in parts:
-        if part.kind == kind:
-            return part
-    kinds = ", ".join(part.kind for part in parts)
-    raise ArgumentError(f"{what} {kind!r} is unknown: {kinds}")
+def _again(
+    kind: type[VAE], spec: dict[str, Any], dtype: str, backend: str, numbers: np.ndarray
+) -> VAE:
+    """Return a model as it was pickled."""
+    vae = kind(**spec, dtype=dtype, backend=backend)
+    vae.theta[...] = vae.backend.asarray(numbers)
+    return vae
 
 
 def _blocks(rows: Array, size: int) -> Iterator[Any]:

@@ -16,7 +16,7 @@ ROOT = Path(minivae.__file__).parent
 # asked for; `parts` and `networks` before `vae`, which is composed of them.
 ORDER = """
     errors inputs formulas params noise cuda backend layers parts networks vae optim
-    gradcheck storage data training runs looking teaching
+    gradcheck storage data training runs looking teaching estimator
     cli
 """.split()  # noqa: SIM905
 ALONE = {"errors", "formulas", "params", "noise"}  # they import nothing of ours
@@ -28,6 +28,7 @@ OUTSIDE = {
     "cuda": {"cuda"},  # NVIDIA's own small package, which comes with CuPy
     "matplotlib": {"looking", "teaching"},
     "click": {"cli"},
+    "sklearn": {"estimator"},
     "PIL": {"data", "teaching"},
     "threadpoolctl": {"training", "gradcheck", "cli"},
 }

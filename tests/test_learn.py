@@ -88,8 +88,8 @@ def test_what_is_no_mark_is_shown_as_text():
     with pytest.raises(ValueError, match="files beside them"):
         plain("[a](javascript:alert)")
     whole = page(name, "<p>body</p>", ["p {}"], ["facts;"], {"name": name})
-    assert whole.count("<script") == 2
-    assert whole.count("</script>") == 2
+    assert whole.count("<script") == 3
+    assert whole.count("</script>") == 3
     assert json.loads(re.search(r'id="facts">(.*?)</script>', whole)[1])["name"] == name
 
 

@@ -164,6 +164,17 @@ def test_a_step_is_played(browser, step_path):
     assert browser.problems == []
 
 
+def test_a_browser_that_lacks_something_is_told_so(path):
+    browser = Browser()
+    try:
+        browser.call("Page.addScriptToEvaluateOnNewDocument", source="delete window.BigInt")
+        browser.open(path)
+        assert "This page does not work in this browser" in text(browser, "failed")
+        assert "BigInt" in text(browser, "failed")
+    finally:
+        browser.close()
+
+
 def test_a_phone(path, step_path):
     browser = Browser(390, 844, touch=True)
     try:

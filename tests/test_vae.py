@@ -1,6 +1,8 @@
 """The whole model: its loss written out again, every gradient by differences, shares, bounds."""
 
+import copy
 import math
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -361,3 +363,16 @@ def test_parts_are_the_whole_vector_and_nearly_equal(n):
             weight = linear.places[0]
             if weight.start <= part.start < weight.stop:
                 assert (part.start - weight.start) % linear.inputs == 0
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda vae: pickle.loads(pickle.dumps(vae))])
+def test_a_copy_is_a_model_of_its_own(again):
+    vae = small(seed=5)
+    x, eps = batch(vae, 4)
+    vae.step(x, eps)
+    other = again(vae)
+    assert other.theta.tobytes() == vae.theta.tobytes()
+    assert other.step(x, eps) == vae.step(x, eps)
+    other.theta[...] = 0
+    assert not other.params["encoder.0.weight"].any()  # views of its own vector
+    assert vae.theta.any()

@@ -13,14 +13,14 @@ from typing import Any
 
 import click
 
-from minivae.cli.common import Finite, Layers, backend_options, image_size_option, open_backend, say
+from minivae.cli.common import Finite, Widths, backend_options, image_size_option, open_backend, say
 from minivae.cli.interrupt import Interrupts
 from minivae.cli.progress import Progress
 from minivae.errors import ArgumentError, MinivaeError, NotFiniteError
 
 # What makes a run this run: to go on with another value would be neither the old nor a new one.
 # The learning rate may change: a smaller one is the remedy for numbers that went out of range.
-FIXED = ("batch_size", "beta", "hidden", "latent", "likelihood", "binarize", "seed")
+FIXED = ("batch_size", "beta", "hidden", "latent", "likelihood", "bound", "binarize", "seed")
 
 
 class Every(click.ParamType):
@@ -80,11 +80,10 @@ class Every(click.ParamType):
 )
 @click.option(
     "--hidden",
-    type=Layers(),
+    type=Widths(),
     default="256,128",
     show_default=True,
-    help="The encoder's hidden layers, which the decoder mirrors: widths, and before them "
-    "convolutions, such as c32, or c32k3s1 with 3x3 kernels and stride 1.",
+    help="Widths of the encoder's hidden layers; the decoder mirrors them.",
 )
 @click.option(
     "--latent",
@@ -100,6 +99,14 @@ class Every(click.ParamType):
     show_default=True,
     help="p(x|z): minivae info --parts lists what there is.",
 )
+@click.option(
+    "--bound",
+    default="elbo",
+    metavar="NAME",
+    show_default=True,
+    help="What is made small: elbo; iwae, stl or dreg, with --samples.",
+)
+@click.option("--samples", type=click.IntRange(1), help="Draws of z an image, for iwae, stl, dreg.")
 @click.option(
     "--binarize",
     type=click.Choice(["none", "threshold", "sampled"]),
@@ -143,9 +150,11 @@ def train(
     batch_size: int,
     lr: float,
     beta: float,
-    hidden: tuple[int | str, ...],
+    hidden: tuple[int, ...],
     latent: int,
     likelihood: str,
+    bound: str,
+    samples: int | None,
     binarize: str,
     seed: int,
     threads: int | None,
@@ -164,6 +173,8 @@ def train(
 
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
+    if samples is not None:
+        ctx.params["bound"] = f"{bound}:{samples}"
     chosen = open_backend(backend, device, precision)
     if resume:
         folder, loaded = find_run(out, ctx)
@@ -174,7 +185,7 @@ def train(
             *(loaded.train.shape[1], hidden, latent, beta, seed),
             backend=chosen,
             likelihood=likelihood,
-            image_shape=loaded.image_shape,
+            bound=ctx.params["bound"],
         )
         training = Training(vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
         training.source = data if data in NAMES else os.path.abspath(data)

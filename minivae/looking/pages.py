@@ -29,10 +29,24 @@ PAGE = """<!doctype html>
 {{body}}
 <noscript><p class="card">This page computes in your browser: allow its JavaScript to see anything move.</p></noscript>
 <script type="application/json" id="facts">{{facts}}</script>
+<script>{{watch}}</script>
 <script>{{script}}</script>
 </body>
 </html>
 """  # noqa: E501
+# In words that every browser knows: it must run where the page's own script cannot even be read.
+WATCH = """
+window.addEventListener("error", function (event) {
+  var said = document.getElementById("failed");
+  if (said) return;
+  said = document.createElement("p");
+  said.id = "failed";
+  said.className = "card";
+  said.textContent = "This page does not work in this browser (" + event.message +
+    "): open it in a current Firefox, Chrome, Edge or Safari.";
+  document.body.insertBefore(said, document.body.firstChild);
+});
+"""
 
 
 def page(
@@ -61,8 +75,8 @@ def page(
     style = "\n" + "\n".join(styles) + "\n"
     script = '\n"use strict";\n(() => {\n' + "\n".join(scripts) + "\n})();\n"
     policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(WATCH)} {_hash(script)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     return fill(
         PAGE,
@@ -73,6 +87,7 @@ def page(
             "body_class": f' class="{escape(kind)}"' if kind else "",
             "body": body,
             "facts": as_json(facts),
+            "watch": WATCH,
             "script": script,
         },
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from minivae.params import Array
-from minivae.parts.likelihood import Likelihood
+from minivae.parts.likelihood import UNIT, Likelihood
 
 
 class Bernoulli(Likelihood):
@@ -16,7 +16,8 @@ class Bernoulli(Likelihood):
 
     kind = "bernoulli"
     eta = "logits"
-    support = "numbers from 0 to 1"
+    support = UNIT
+    source = "Kingma and Welling 2014, appendix C.1"
     discrete = True
 
     def forward(self, eta: Array, x: Array) -> Array:

@@ -6,7 +6,7 @@ What encoder, decoder and the parts compute is theirs; the parameters' gradients
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from minivae.params import Array
 
@@ -14,7 +14,8 @@ from minivae.params import Array
 class Elbo:
     """-log p(x) <= nll + KL (Kingma and Welling 2014, equation 3), with the KL in closed form."""
 
-    kind = "elbo"
+    kind: ClassVar[str] = "elbo"
+    samples: ClassVar[int] = 1  # draws of z for each image
 
     def step(
         self, model: Any, x: Array, eps: Array, scale: float, beta: float

@@ -14,7 +14,7 @@ import numpy as np
 from minivae.formulas import linear_backward_bias
 from minivae.layers import Shape
 from minivae.params import ALL, Array
-from minivae.parts.likelihood import Likelihood
+from minivae.parts.likelihood import ANY, Likelihood
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -47,7 +47,8 @@ class Gaussian(Likelihood):
     """p(x|eta) = N(eta, e^logvar), with one learned logvar."""
 
     kind = "gaussian"
-    support = "any numbers"
+    support = ANY
+    source = "Rybkin, Daniilidis and Levine 2021, equation 3"
     kept = ("dlogvar_rows",)
 
     def __init__(self, pixels: int, **settings: Any) -> None:

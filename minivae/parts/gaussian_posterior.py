@@ -46,6 +46,7 @@ class GaussianPosterior(Layer):
         (z - mu) / sigma is eps, so log q = -(eps^2 + logvar + log 2 pi) / 2, summed.
         """
         z = self.draw(stats, eps)
+        self.stats, self.eps = stats, eps
         logvar = self.halves(stats)[1]
         log_q = -0.5 * (eps * eps + logvar + float(np.log(2 * np.pi))).sum(axis=1)
         return z, log_q
@@ -61,3 +62,7 @@ class GaussianPosterior(Layer):
         dlogvar[...] = -0.5 * dlog_q[:, None]
         self.add(dz, dstats)
         return dstats
+
+    def score(self) -> Any:
+        """Return dlog q(z|x)/dz with the stats held, (B, Z): -(z - mu)/sigma^2 = -eps/sigma."""
+        return -self.eps * np.exp(-0.5 * self.halves(self.stats)[1])

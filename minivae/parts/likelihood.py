@@ -10,8 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minivae.formulas import linear_backward_bias
 from minivae.layers import Layer, Shape
-from minivae.params import Array
+from minivae.params import ALL, Array
+
+# Which x a likelihood is for, in words.
+UNIT = "numbers from 0 to 1"
+ANY = "any numbers"
 
 
 class Likelihood(Layer):
@@ -22,9 +27,12 @@ class Likelihood(Layer):
     """
 
     kind: ClassVar[str]  # its name, for --likelihood
+    settings: ClassVar[dict[str, Any]] = {}  # what may follow the name: see spec.py
+    example: ClassVar[str] = ""  # with settings: how it is written
+    source: ClassVar[str]  # where its formula is from
     width: ClassVar[int] = 1  # numbers of eta for each pixel
     eta: ClassVar[str] = "eta"  # what its eta is called
-    support: ClassVar[str]  # which x it is for, in words: "numbers from 0 to 1"
+    support: ClassVar[str]  # which x it is for, in words: UNIT, ...
     discrete: ClassVar[bool] = False  # whether p is a probability, not a density
 
     def __init__(
@@ -56,3 +64,59 @@ class Likelihood(Layer):
     def sample(self, eta: Array, rng: np.random.Generator) -> np.ndarray:
         """Return draws of x (B, D), on the host."""
         raise NotImplementedError
+
+
+class Pixelwise(Likelihood):
+    """p(x|eta) pixel by pixel, by one formula that gives log p and its slopes together.
+
+    The formula is called as formula(eta, x, *constants, dlog_p, deta), or with own parameters
+    formula(eta, x, *constants, parameters, dlog_p, deta, drows), where constants are what
+    `constants` says. It returns log p of each pixel (B, D), and overwrites deta and drows (B, P),
+    each row's part of the gradient of the P parameters, with the slopes of log p times dlog_p.
+    """
+
+    kept = ("drows",)
+    formula: ClassVar[Any]
+    own: ClassVar[str] = ""  # the name of its parameters, if it has any
+
+    def __init__(self, pixels: int, own: int = 0, **settings: Any) -> None:
+        super().__init__(pixels, {self.own: (own,)} if own else None, **settings)
+        self.formulas = self.backend.twins(type(self).formula, linear_backward_bias)
+        self.constants: tuple[float, ...] = ()
+
+    def initial(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        """Return zeros."""
+        return np.zeros(shape)
+
+    def forward(self, eta: Array, x: Array) -> Array:
+        """Return log p(x|eta) of each image, (B,), in nats; keep its slopes."""
+        log_p, self.slopes, self.own_slopes = self._pass(eta, x, 1.0, "slopes", "own slopes")
+        return log_p.sum(axis=1)
+
+    def backward(self, dlog_p: Array) -> Array:
+        """Return deta for dlog_p (B,), and overwrite the gradients of own parameters."""
+        weights = dlog_p[:, None]
+        if self.own_shapes:
+            self.drows = self.like("drows", self.own_slopes)
+            np.multiply(self.own_slopes, weights, out=self.drows)
+            self.gradients()
+        return np.multiply(self.slopes, weights, out=self.like("deta", self.slopes))
+
+    def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
+        """Return -scale times the sum of log p(x|eta), and its gradient deta."""
+        log_p, deta, self.drows = self._pass(eta, x, -scale, "deta", "drows")
+        return -scale * float(log_p.sum(axis=1).sum(dtype=np.float64)), deta
+
+    def _pass(self, eta: Array, x: Array, dlog_p: float, *names: str) -> tuple[Array, Array, Array]:
+        deta = self.like(names[0], eta)
+        formula = getattr(self.formulas, type(self).formula.__name__)
+        if not self.own_shapes:
+            return formula(eta, x, *self.constants, dlog_p, deta), deta, eta
+        own = self.params[self.own]
+        drows = self.buffers.get(names[1], len(eta), len(own), eta.dtype)
+        return formula(eta, x, *self.constants, own, dlog_p, deta, drows), deta, drows
+
+    def gradients(self, part: slice = ALL) -> None:
+        """Overwrite the gradients of own parameters with the sums over all rows of the batch."""
+        if self.own_shapes and self.within(self.own, part) is not None:
+            self.formulas.linear_backward_bias(self.drows, self.grads[self.own])

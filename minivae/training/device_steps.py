@@ -62,7 +62,7 @@ class DeviceSteps:
         self._try = backend.capture
         self._graph: Any = None
         self._inputs: list[tuple[Any, Any]] = []
-        dtype, pixels, latent = vae.dtype, vae.pixels, vae.latent
+        dtype, pixels, latent = vae.dtype, vae.pixels, vae.noise
         self._x = device.empty((batch_size, pixels), dtype)
         self._eps = device.empty((batch_size, latent), dtype)
         self.model = vae.twin()
@@ -158,7 +158,7 @@ class DeviceSteps:
             (n,),
             (THREADS,),
             (
-                *(vae.pixels, vae.latent, self._data, self._kind, self._order_part, self._state),
+                *(vae.pixels, vae.noise, self._data, self._kind, self._order_part, self._state),
                 *(BINARIZE[self.source.binarize], self._uniform, self._noise, x, eps),
             ),
             vae.dtype,
@@ -213,7 +213,7 @@ class DeviceSteps:
         self._put({CURSOR: 0})
 
     def _draw(self, first: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-        noise = np.empty((n, self.vae.latent), self.vae.dtype)
+        noise = np.empty((n, self.vae.noise), self.vae.dtype)
         self._eps_noise.normal(first, noise)
         if not self.source.sampled:
             return noise, None

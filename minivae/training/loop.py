@@ -240,7 +240,7 @@ def train(
 def evaluate(
     vae: VAE, rows: Any, *, binarize: str = "none", seed: int = 0, threads: int | None = None
 ) -> Terms:
-    """Return (loss, nll, kl) over all rows, in nats per image, with one draw of z an image.
+    """Return (loss, nll, kl) over all rows, in nats per image; draws of z as the bound takes.
 
     Parameters
     ----------
@@ -265,15 +265,17 @@ def evaluate(
     threads = available_cores() if threads is None else threads
     if threads < 1:
         raise ArgumentError(f"the number of threads must be at least 1, not {threads}")
-    alone = vae.backend.name != "numpy" or threads == 1 or len(rows) < 2 * BLOCK or not can_fork()
+    size = max(1, BLOCK // vae.bound.samples)  # images at a time
+    alone = vae.backend.name != "numpy" or threads == 1 or len(rows) < 2 * size or not can_fork()
     crew = Crew(1 if alone else threads)
     log_likelihood, kl = (shared_empty((len(rows),), np.float64) for _ in range(2))
 
     def share() -> None:
         model = vae.twin()
-        blocks = range(-(-len(rows) // BLOCK))[crew.rows(-(-len(rows) // BLOCK))]
+        count = -(-len(rows) // size)
+        blocks = range(count)[crew.rows(count)]
         for i in blocks:
-            block = slice(i * BLOCK, min((i + 1) * BLOCK, len(rows)))
+            block = slice(i * size, min((i + 1) * size, len(rows)))
             log_likelihood[block], kl[block] = _evaluate_block(
                 model, rows, binarize, seed, i, block
             )
@@ -301,7 +303,7 @@ def _evaluate_block(
     """Return log p(x|z) and KL of each image of block i; its noise depends on seed and i alone."""
     indices = np.arange(block.start, block.stop)
     shape = (len(indices), vae.pixels)
-    eps = normal(seed, "evaluate eps", i, (len(indices), vae.latent), vae.dtype)
+    eps = normal(seed, "evaluate eps", i, (len(indices), vae.noise), vae.dtype)
     uniform = None
     if binarize == "sampled":
         uniform = generator(seed, "evaluate x", i).random(shape, np.float32)

@@ -13,7 +13,7 @@ class Batch(NamedTuple):
     """What one process needs for batches of n images.
 
     `whole` is the model whose buffers hold the batch, `mine` its window on this process's rows;
-    x (b, D), eps (b, Z), raw (b, D) and uniform (b, D, or None) are those rows of the arrays that
+    x (b, D), eps (b, K Z), raw (b, D) and uniform (b, D, or None) are those rows of the arrays that
     the batch is gathered into.
     """
 

@@ -75,7 +75,7 @@ class Steps:
         self._terms = empty((self.members, 2), np.float64)
         self._settings = empty((2,), np.float64)
         self._raw = np.empty((batch_size, vae.pixels), source.rows.dtype)
-        self._eps = np.zeros((batch_size, vae.latent), vae.dtype)
+        self._eps = np.zeros((batch_size, vae.noise), vae.dtype)
         self._uniform = np.empty((batch_size, vae.pixels), np.float32) if source.sampled else None
         self._room = shared_empty((len(source.rows) if shared else 0,), np.int64)
         self._parts = parts(vae, self.members)

@@ -20,9 +20,15 @@ def normal(eta, own):
     return D.Normal(eta, torch.exp(own["logvar"] / 2))
 
 
+def continuous_bernoulli(eta, own):
+    """PyTorch's own, without its expansion near 0: no golden logit lies there."""
+    return D.ContinuousBernoulli(logits=eta, lims=(0.5, 0.5), validate_args=False)
+
+
 # Likelihood: numbers of eta a pixel, its own parameters, how x is made, its distribution.
 LIKELIHOODS = {
     "bernoulli": (1, {}, torch.rand, lambda eta, own: D.Bernoulli(logits=eta, validate_args=False)),
+    "continuous-bernoulli": (1, {}, torch.rand, continuous_bernoulli),
     "gaussian": (1, {"logvar": torch.tensor([-0.7])}, torch.randn, normal),
 }
 

@@ -132,15 +132,21 @@ class Vae {
     return { loss: nll + this.beta * kl, nll, kl };
   }
 
-  // The loss alone, for finite differences.
-  value(x, eps) {
+  // The terms alone, without a gradient; the step's buffers are left as they are.
+  terms(x, eps) {
     const f = this.rules, rows = x.length / this.pixels;
     const { mu, logvar } = this.encode(x, "value ");
     const [noise, z, a, b] = ["noise", "z", "a", "b"].map((name) => this._buffer(`value ${name}`, eps.length));
     f.reparameterize(mu, logvar, eps, noise, z);
     const out = this._forward("decoder", z, rows, "value ");
     const nll = this._nll(out, x, 1 / rows, this._buffer("value dout", out.length));
-    return nll + this.beta * f.gaussianKl(mu, logvar, this.beta, 1 / rows, a, b);
+    return { nll, kl: f.gaussianKl(mu, logvar, this.beta, 1 / rows, a, b) };
+  }
+
+  // The loss alone, for finite differences.
+  value(x, eps) {
+    const { nll, kl } = this.terms(x, eps);
+    return nll + this.beta * kl;
   }
 
   // One update by Adam, from the gradients that the last step left.

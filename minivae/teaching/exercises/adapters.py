@@ -88,6 +88,164 @@ class LinearParams(LinearInput):
         return (None,)
 
 
+class Convolution:
+    """convolution as a layer whose weight is a parameter."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+        self.params, self.grads = {"weight": normal(31, 3)}, {"weight": np.zeros(3)}
+        self.dx = np.zeros((0, 0))
+
+    def forward(self, x: Array) -> Array:
+        """Return the output."""
+        self.x, weight = x, self.params["weight"]
+        y = np.empty((len(x), x.shape[1] - 2), np.result_type(x, weight))
+        self.module.convolution(x, weight, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return the gradients of the inputs, None for constants."""
+        if self.dx.shape != self.x.shape:
+            self.dx = np.zeros_like(self.x)
+        weight, dweight = self.params["weight"], self.grads["weight"]
+        self.module.convolution_backward(self.x, weight, dy, self.dx, dweight)
+        return self.dx
+
+
+class Conditional:
+    """conditional as a layer of z; the label is one of four."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module, self.label = module, np.eye(4)[[0, 3, 1, 1, 2]]
+        self.params = {"weight": normal(32, 11, 7), "bias": normal(33, 11)}
+        self.grads = {"weight": np.zeros((11, 7)), "bias": np.zeros(11)}
+        self.dz = np.zeros((0, 0))
+
+    def forward(self, z: Array) -> Array:
+        """Return the output."""
+        self.z = z
+        weight, bias = self.params["weight"], self.params["bias"]
+        y = np.empty((len(z), 11), np.result_type(z, weight, bias))
+        self.module.conditional(z, np.resize(self.label, (len(z), 4)), weight, bias, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return the gradients of the inputs, None for constants."""
+        if self.dz.shape != self.z.shape:
+            self.dz = np.zeros_like(self.z)
+        label, weight = np.resize(self.label, (len(dy), 4)), self.params["weight"]
+        self.module.conditional_backward(self.z, label, weight, dy, self.dz, self.grads["weight"])
+        self.grads["bias"][...] = dy.sum(axis=0)
+        return self.dz
+
+
+class Chain:
+    """Linear, ReLU, Linear of a student's classes, with the same weights for everybody."""
+
+    def __init__(self, module: ModuleType) -> None:
+        rng = np.random.default_rng(34)
+        self.layers = [module.Linear(3, 7, rng), module.ReLU(), module.Linear(7, 11, rng)]
+        for seed, layer in ((35, self.layers[0]), (37, self.layers[2])):
+            for i, name in enumerate(("weight", "bias")):
+                layer.params[name][...] = normal(seed + i, *layer.params[name].shape)
+
+    def _named(self, kind: str) -> dict[str, Array]:
+        return {
+            f"{i}.{name}": value
+            for i in (0, 2)
+            for name, value in getattr(self.layers[i], kind).items()
+        }
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters of both Linears."""
+        return self._named("params")
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        """Their gradients."""
+        return self._named("grads")
+
+    def forward(self, x: Array) -> Array:
+        """Return the output."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        """Return the gradients of the inputs, None for constants."""
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+        return dy
+
+
+class Draw:
+    """A student's Sampler, whose noise is a constant."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.sampler = module.Sampler()
+
+    def forward(self, mu: Array, logvar: Array, eps: Array) -> Array:
+        """Return the output."""
+        return self.sampler.forward(mu, logvar, eps)
+
+    def backward(self, dz: Array) -> tuple[Array, Array, None]:
+        """Return the gradients of the inputs, None for constants."""
+        return (*self.sampler.backward(dz), None)
+
+
+class Loss:
+    """The sum of a student's two terms as a layer."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module, self.x = module, np.random.default_rng(4).uniform(size=(B, 7))
+
+    def forward(self, logits: Array, mu: Array, logvar: Array) -> Any:
+        """Return the output."""
+        nll, dlogits = self.module.bernoulli_nll(logits, np.resize(self.x, logits.shape))
+        kl, dmu, dlogvar = self.module.gaussian_kl(mu, logvar)
+        self.found = dlogits, dmu, dlogvar
+        return nll + kl
+
+    def backward(self, dloss: Any) -> tuple[Array, ...]:
+        """Return the gradients of the inputs, None for constants."""
+        return tuple(dloss * one for one in self.found)
+
+
+class GaussianLikelihood:
+    """gaussian_nll as a layer of mean and logvar."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module, self.x = module, normal(40, B, 7)
+
+    def forward(self, mean: Array, logvar: Array) -> Any:
+        """Return the output."""
+        self.d = np.zeros_like(mean), np.zeros_like(logvar)
+        return self.module.gaussian_nll(
+            mean, logvar, np.resize(self.x, mean.shape), 1 / len(mean), *self.d
+        )
+
+    def backward(self, dloss: Any) -> tuple[Array, Array]:
+        """Return the gradients of the inputs, None for constants."""
+        return dloss * self.d[0], dloss * self.d[1]
+
+
+class Importance:
+    """importance_loss as a layer of log_w (K, N)."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    def forward(self, log_w: Array) -> Any:
+        """Return the output."""
+        self.d = np.zeros_like(log_w)
+        return self.module.importance_loss(log_w, 1 / log_w.shape[1], self.d)
+
+    def backward(self, dloss: Any) -> Array:
+        """Return the gradients of the inputs, None for constants."""
+        return dloss * self.d
+
+
 class Likelihood:
     """bernoulli_nll as a layer with the logits as its input."""
 

@@ -1,4 +1,4 @@
-"""The exercises in their order: names, hints, and the mistakes that can be told by their numbers.
+"""The exercises in their order: names, and the mistakes that can be told by their numbers.
 
 The files to fill are in tasks/; how an answer is tried is for trials.py.
 """
@@ -15,6 +15,7 @@ from minivae.teaching.exercises.mistakes import MISTAKES, Mistake
 
 TASKS = Path(__file__).parent / "tasks"
 BLANK = "____"
+PAGE = "#: below\n"  # from here on a blank page is blank
 # In a task file the answer stands in the line, and after this mark what the student gets instead.
 _MARK = re.compile(r"^( *)\S.*?  #: (.+)$", flags=re.MULTILINE)
 
@@ -32,15 +33,18 @@ class Exercise:
         Name of its page in teaching/lessons, without the ending.
     task : str
         What to do, in a few words.
-    hint : str
-        Shown after the second try that failed.
+    kind : str
+        "blanks" to fill, "hunt" for lines that are wrong, or a blank "page".
+    tried_as : str
+        Name of the exercise whose trial it shares; by default it has its own.
     """
 
     number: int
     name: str
     lesson: str
     task: str
-    hint: str
+    kind: str = "blanks"
+    tried_as: str = ""
 
     @property
     def page(self) -> int:
@@ -65,7 +69,7 @@ class Exercise:
     @property
     def trial(self) -> str:
         """Name of the way in trials.py to try it."""
-        return self.name
+        return self.tried_as or self.name
 
     @property
     def blanks(self) -> list[str]:
@@ -98,113 +102,76 @@ class Exercise:
             right = match[0].partition("  #: ")[0]
             return match[1] + answers[match[2]] if match[2] in answers else right
 
-        return _MARK.sub(line, self.solution)
+        text = self.solution
+        if answers is None:
+            text = text.partition(PAGE)[0].rstrip() + "\n"
+        return _MARK.sub(line, text)
 
 
+HUNT = "hunt"
 EXERCISES = (
-    Exercise(
-        1,
-        "relu_backward",
-        "01-one-neuron",
-        "the slope of max(x, 0)",
-        "y > 0 is True where the slope is 1 and False where it is 0; a product with dy takes "
-        "True as 1. Write into the array: dx[...] = ...",
-    ),
-    Exercise(
-        2,
-        "sigmoid_backward",
-        "01-one-neuron",
-        "the slope of 1 / (1 + exp(-x))",
-        "e^-x / (1 + e^-x) = 1 - 1 / (1 + e^-x) = 1 - y. The slope is the product of both factors; "
-        "dx is dy times the slope.",
-    ),
-    Exercise(
-        3,
-        "linear_backward_input",
-        "02-linear",
-        "the gradient that a layer hands back",
-        "The sum runs over o, the last index of dy (B, out) and the first of weight (out, in): "
-        "that is a plain product, with no transpose.",
-    ),
-    Exercise(
-        4,
-        "linear_backward_weight",
-        "02-linear",
-        "the gradients of weight and bias",
-        "Both are sums over the batch, b. It is the first index of dy and of x, and a product sums "
-        "over the last of the left and the first of the right: so dy must be transposed.",
-    ),
-    Exercise(
-        5,
-        "tanh_backward",
-        "03-activations-and-logits",
-        "the slope of tanh",
-        "(cosh^2 - sinh^2) / cosh^2 = 1 - (sinh / cosh)^2, and sinh / cosh is y.",
-    ),
+    Exercise(1, "relu_backward", "01-one-neuron", "the slope of max(x, 0)"),
+    Exercise(2, "sigmoid_backward", "01-one-neuron", "the slope of 1 / (1 + exp(-x))"),
+    Exercise(3, "linear_backward_input", "02-linear", "the gradient that a layer hands back"),
+    Exercise(4, "linear_backward_weight", "02-linear", "the gradients of weight and bias"),
+    Exercise(5, "tanh_backward", "03-activations-and-logits", "the slope of tanh"),
     Exercise(
         6,
         "bernoulli_nll",
         "03-activations-and-logits",
         "cross-entropy from logits, value and gradient",
-        "np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))); the gradient is "
-        "sigmoid(l) - x, and like the value it carries the scale.",
     ),
-    Exercise(
-        7,
-        "importance_bound",
-        "04-the-bound",
-        "log p(x) from K draws",
-        "The logarithm turns products into sums: log w = log p(x|z) + log p(z) - log q(z|x). Then "
-        "log mean_k e^(log w_k) = top + log mean_k e^(log w_k - top), the mean over axis 0.",
-    ),
-    Exercise(
-        8,
-        "gaussian_kl",
-        "05-gaussian-kl",
-        "the gradients of the KL",
-        "The slope of mu^2 / 2 is mu. The slope of (e^logvar - logvar) / 2 is (e^logvar - 1) / 2. "
-        "Both times beta and scale.",
-    ),
-    Exercise(
-        9,
-        "reparameterize_backward",
-        "06-reparameterization",
-        "back through a random draw",
-        "dz/dmu = 1. d/dlogvar of eps e^(logvar/2) is eps e^(logvar/2) / 2 = noise / 2. Each times "
-        "dz, and added to what is there.",
-    ),
-    Exercise(
-        10,
-        "adam",
-        "07-adam",
-        "the optimiser",
-        "m takes (1 - beta1) of the gradient, v takes (1 - beta2) of its square. Divide m by "
-        "1 - beta1**step and v by 1 - beta2**step. The step is lr mhat / (sqrt(vhat) + eps).",
-    ),
-    Exercise(
-        11,
-        "decoder_backward",
-        "08-the-whole-step",
-        "back through Linear, ReLU, Linear",
-        "Each Linear is exercises 3 and 4: dW = dy^T x, db = sum of dy, dx = dy W. For the second "
-        "one dy is dlogits and x is self.h; for the first one dy is da and x is self.z.",
-    ),
+    Exercise(7, "importance_bound", "04-the-bound", "log p(x) from K draws"),
+    Exercise(8, "gaussian_kl", "05-gaussian-kl", "the gradients of the KL"),
+    Exercise(9, "reparameterize_backward", "06-reparameterization", "back through a random draw"),
+    Exercise(10, "adam", "07-adam", "the optimiser"),
+    Exercise(11, "decoder_backward", "08-the-whole-step", "back through Linear, ReLU, Linear"),
     Exercise(
         12,
         "encoder_backward",
         "08-the-whole-step",
         "where the KL's gradient and the one through z meet",
-        "dmu = dz + dkl * scale * mu; dlogvar = dz * noise / 2 + dkl * scale * (e^logvar - 1) / 2; "
-        "np.concatenate([dmu, dlogvar], axis=1) puts the halves side by side.",
+    ),
+    Exercise(13, "step", "08-the-whole-step", "the whole training step"),
+    Exercise(
+        14, "hunt_mask", "08-the-whole-step", "a wrong line in a decoder", HUNT, "decoder_backward"
     ),
     Exercise(
-        13,
-        "step",
+        15,
+        "hunt_price",
         "08-the-whole-step",
-        "the whole training step",
-        "Forward: sampler, decoder. Back: vae.decoder.backward(dlogits) gives dz; then "
-        "vae.posterior.sampler.backward(dz, dmu, dlogvar); then vae.encoder.backward(dstats).",
+        "a wrong line in an encoder",
+        HUNT,
+        "encoder_backward",
     ),
+    Exercise(16, "hunt_start", "07-adam", "a wrong line in an optimiser", HUNT, "adam"),
+    Exercise(
+        17,
+        "hunt_dark",
+        "03-activations-and-logits",
+        "a wrong line in a likelihood",
+        HUNT,
+        "bernoulli_nll",
+    ),
+    Exercise(
+        18,
+        "hunt_spread",
+        "06-reparameterization",
+        "wrong, with right derivatives",
+        HUNT,
+        "reparameterize_backward",
+    ),
+    Exercise(
+        19, "hunt_order", "08-the-whole-step", "two wrong lines in the whole step", HUNT, "step"
+    ),
+    Exercise(20, "page_layers", "02-linear", "a blank page: Linear and ReLU", "page"),
+    Exercise(21, "page_sampler", "06-reparameterization", "a blank page: the sampler", "page"),
+    Exercise(22, "page_loss", "05-gaussian-kl", "a blank page: both terms of the loss", "page"),
+    Exercise(23, "page_adam", "07-adam", "a blank page: the optimiser; then build", "page"),
+    Exercise(24, "gaussian_nll", "03-activations-and-logits", "a likelihood with its own variance"),
+    Exercise(25, "importance_gradient", "04-the-bound", "the gradient of the tighter bound"),
+    Exercise(26, "convolution_backward", "02-linear", "back through a convolution"),
+    Exercise(27, "conditional_backward", "02-linear", "back through a concatenation"),
 )
 
 

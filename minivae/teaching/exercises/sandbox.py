@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import minivae
+from minivae.teaching.exercises.child import PATIENCE
 
 SECONDS = 20.0  # for one answer; the slowest of the solutions needs half a second
 _GRACE = 5.0  # until a child that does not even report is killed
@@ -74,7 +75,7 @@ class Outcome:
     changed: list[tuple[str, int, str]] = field(default_factory=list)
     failure: Failure | None = None
     printed: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
+    trace: list[str] = field(default_factory=list)
 
 
 class Sandbox:
@@ -100,7 +101,7 @@ class Sandbox:
         token = secrets.token_hex(8)
         sent = {"source": source, "path": str(path), "token": token, "seconds": self.seconds, **job}
         child = self._child()
-        late = threading.Timer(self.seconds + _GRACE, child.kill)
+        late = threading.Timer(PATIENCE * self.seconds + _GRACE, child.kill)
         late.start()
         try:
             child.stdin.write(json.dumps(sent) + "\n")
@@ -163,5 +164,5 @@ def _outcome(found: dict[str, Any]) -> Outcome:
         [tuple(one) for one in found.get("changed", [])],
         Failure(**failure) if failure else None,
         found.get("printed", ""),
-        found.get("extra", {}),
+        found.get("trace", []),
     )

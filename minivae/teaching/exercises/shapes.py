@@ -18,18 +18,23 @@ Shapes = dict[tuple[str, str], tuple[int, ...]]  # by function and local name
 
 def shapes_of(run: Callable[[], Any], filename: str) -> Shapes:
     """Run something and return the shapes of the local arrays of all functions of one file."""
-    found: Shapes = {}
+    return {key: one.shape for key, one in arrays_of(run, filename).items()}
+
+
+def arrays_of(run: Callable[[], Any], filename: str) -> dict[tuple[str, str], np.ndarray]:
+    """Run something and return the local arrays, at their last return, of one file's functions."""
+    found: dict[tuple[str, str], np.ndarray] = {}
 
     def local(frame: FrameType, event: str, argument: Any) -> Any:
         if event == "return":
             name = frame.f_code.co_name
             found.update(
-                ((name, key), np.shape(value))
+                ((name, key), value.copy())
                 for key, value in frame.f_locals.items()
                 if isinstance(value, np.ndarray)
             )
             if isinstance(argument, np.ndarray):
-                found[name, "return"] = np.shape(argument)
+                found[name, "return"] = argument.copy()
         return local
 
     sys.settrace(lambda frame, *rest: local if frame.f_code.co_filename == filename else None)

@@ -17,9 +17,16 @@ from minivae.teaching.exercises.adapters import (
     Activation,
     Array,
     B,
+    Chain,
+    Conditional,
+    Convolution,
+    Draw,
+    GaussianLikelihood,
+    Importance,
     Likelihood,
     LinearInput,
     LinearParams,
+    Loss,
     Sampler,
     normal,
 )
@@ -135,6 +142,57 @@ def _adam(module: ModuleType) -> Trial:
     )
 
 
+def _page_adam(module: ModuleType) -> Trial:
+    def after(steps: int, size: float = 1.0) -> list[dict[str, Array]]:
+        theta = {"a": normal(11, 6), "b": normal(12, 3, 2)}
+        adam = module.Adam(theta, lr=0.01, beta1=0.8, beta2=0.95, eps=1e-3)
+        for step in range(steps):
+            grads = {name: size * normal(13 + step, *value.shape) for name, value in theta.items()}
+            adam.update(grads)
+        return [theta, grads]
+
+    return Trial(
+        values={
+            "a parameter after the first step": lambda: after(1)[0]["a"],
+            "another parameter after the first step": lambda: after(1)[0]["b"],
+            "a parameter after ten steps": lambda: after(10)[0]["b"],
+            "a parameter after a step with a small gradient": lambda: after(1, 1e-3)[0]["a"],
+            "the gradient, which is only read": lambda: after(1)[1]["a"],
+        }
+    )
+
+
+def _page_loss(module: ModuleType) -> Trial:
+    def nll(size: float) -> Any:
+        logits, x = size * np.linspace(-1, 1, 12).reshape(3, 4), np.resize([0.0, 1.0, 0.3], (3, 4))
+        return module.bernoulli_nll(logits, x)[0]
+
+    def kl() -> Any:
+        return module.gaussian_kl(normal(41, B, 3), normal(42, B, 3))[0]
+
+    return Trial(
+        Loss(module),
+        (normal(43, B, 7), normal(44, B, 3), normal(45, B, 3)),
+        {
+            "nll for logits up to 3": lambda: nll(3.0),
+            "nll for logits up to 2000": lambda: nll(2000.0),
+            "the KL": kl,
+        },
+    )
+
+
+def _importance_loss(module: ModuleType) -> Trial:
+    def loss(shift: float) -> Any:
+        log_w = normal(46, 7, 3) + shift
+        return module.importance_loss(log_w, 1 / 3, np.empty_like(log_w))
+
+    return Trial(
+        Importance(module),
+        (normal(47, 7, 3),),
+        {"the loss": lambda: loss(0.0), "the loss with log w near -2000": lambda: loss(-2000.0)},
+    )
+
+
 def _decoder(module: ModuleType) -> Trial:
     return Trial(module.Decoder(3, 11, 7, np.random.default_rng(20)), (normal(21, B, 3),))
 
@@ -188,4 +246,16 @@ TRIALS: dict[str, Callable[[ModuleType], Trial]] = {
     "decoder_backward": _decoder,
     "encoder_backward": _encoder,
     "step": _step,
+    "page_layers": lambda module: Trial(Chain(module), (normal(38, B, 3),)),
+    "page_sampler": lambda module: Trial(
+        Draw(module), (normal(1, B, 7), normal(2, B, 7), normal(3, B, 7))
+    ),
+    "page_loss": _page_loss,
+    "page_adam": _page_adam,
+    "gaussian_nll": lambda module: Trial(
+        GaussianLikelihood(module), (normal(1, B, 7), normal(2, B, 7))
+    ),
+    "importance_gradient": _importance_loss,
+    "convolution_backward": lambda module: Trial(Convolution(module), (normal(1, B, 7),)),
+    "conditional_backward": lambda module: Trial(Conditional(module), (normal(1, B, 3),)),
 }

@@ -20,7 +20,7 @@ from minivae.gradcheck import GradcheckError, check, check_contracts
 from minivae.teaching.exercises import student
 from minivae.teaching.exercises.catalogue import EXERCISES, Exercise, find
 from minivae.teaching.exercises.child import Forbidden, Guard, module_of, serve
-from minivae.teaching.exercises.shapes import explain, shapes_of
+from minivae.teaching.exercises.shapes import arrays_of, explain, shapes_of
 from minivae.teaching.exercises.trials import TRIALS, Trial
 
 
@@ -50,12 +50,14 @@ def work(job: dict[str, Any], guard: Guard) -> dict[str, Any]:
     for name in re.findall(r"^(?:def|class) (\w+)", exercise.solution, flags=re.MULTILINE):
         if not callable(getattr(module, name, None)):
             return {"failure": {"kind": "missing", "message": name}}
-    changed = _watch(module, exercise)
+    changed, trace = _watch(module, exercise), []
     with np.errstate(all="ignore"):
         try:
             trial = TRIALS[exercise.trial](module)
             findings = _findings(trial) if job.get("full") else []
             contracts = _contracts(trial) if job.get("contracts") else []
+            if job.get("trace"):
+                trace = _trace(arrays_of(trial.numbers, path))
             numbers = trial.numbers()
         except Forbidden:
             raise
@@ -73,6 +75,7 @@ def work(job: dict[str, Any], guard: Guard) -> dict[str, Any]:
         "findings": findings,
         "contracts": contracts,
         "changed": list(changed),
+        "trace": trace,
     }
 
 
@@ -99,6 +102,15 @@ def _contracts(trial: Trial) -> list[str]:
     return [
         f"contract: {law}; it gives {one.measured:.6g}, not {one.expected:.6g}"
         for law, one in reversed(laws.items())
+    ]
+
+
+def _trace(arrays: dict[tuple[str, str], np.ndarray]) -> list[str]:
+    """Return a line for each array that the student's functions computed."""
+    return [
+        f"{function}: {name} {one.shape}, from {one.min():.4g} to {one.max():.4g}"
+        for (function, name), one in arrays.items()
+        if one.size
     ]
 
 
@@ -157,6 +169,8 @@ def _failed(
     if exercise is not None:
         solution = student.run(exercise.source({}), "solution")
         right = shapes_of(TRIALS[exercise.trial](solution).numbers, "<solution>")
+        if exercise.kind == "page":  # the names are the student's own
+            right = {}
         try:
             line, advice = explain(error, source, path, right)
         except Exception:  # it is read from a frame that may hold anything

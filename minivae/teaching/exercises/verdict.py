@@ -69,6 +69,8 @@ def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> V
     if failure and failure.kind != "shape":
         raise told(exercise, outcome)
     wrong, spoilt = causes.differing(exercise, outcome.numbers), _spoilt(exercise, outcome)
+    if exercise.kind == "hunt" and (wrong or spoilt):
+        return _hunted(exercise, source, path, sandbox, outcome)
     if failure or wrong or spoilt:
         each = tried_alone(exercise, source, path, sandbox)
         said = _said(each)
@@ -86,6 +88,8 @@ def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> V
         return Verdict(False, lines, each, outcome.printed)
     right = causes.solved(exercise)
     lines = [_differs(name, outcome.numbers, right) for name in right if name in wrong]
+    if any(name.startswith("the forward's output") for name in wrong):
+        said.append("The forward was given: leave it as it is.")
     if not wrong <= explained or not wrong:  # what the table does not know, the checker may
         full = sandbox.run(
             source,
@@ -94,7 +98,7 @@ def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> V
             full=True,
             contracts=exercise.trial == "step" and not explained,
         )
-        if full.failure and full.failure.kind != "shape":
+        if full.failure:
             raise told(exercise, full)
         failed = [one for one in full.findings if not one.passed and one.name not in explained]
         values = [name for name in wrong if " " in name]  # gradients have no spaces
@@ -116,6 +120,40 @@ def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> V
             if one.cause in ADVICE and not said and not (one.cause == "mutates" and spoilt)
         ]
     return Verdict(False, lines + _arrows([*said, *spoilt]), each, outcome.printed)
+
+
+def _hunted(
+    exercise: Exercise, source: str, path: Path, sandbox: Sandbox, outcome: Outcome
+) -> Verdict:
+    """Return what comes of a file with a fault, and its trace, but not the fault."""
+    full = sandbox.run(source, path, number=exercise.number, full=True, trace=True)
+    right, wrong = causes.solved(exercise), causes.differing(exercise, outcome.numbers)
+    failed = [one for one in full.findings if not one.passed and one.name in wrong]
+    lines = [f"{_gradient(one.name)}: {_place(one)}" for one in failed]
+    known = {one.name for one in failed}
+    rest = [name for name in right if name in wrong - known]
+    lines += [_differs(name, outcome.numbers, right) for name in rest]
+    lines += [f"{_gradient(one.name)}: right" for one in full.findings if one.passed]
+    lines += _arrows(_spoilt(exercise, outcome))
+    return Verdict(False, [*lines, "The trace:", *(f"  {one}" for one in full.trace)])
+
+
+def _place(finding: Finding) -> str:
+    """Return where a gradient is wrong, without the guess at the cause."""
+    return finding.sentence[len(finding.name) :].lstrip(", ").partition("; ")[0]
+
+
+def stuck(exercise: Exercise, folder: Path) -> int | None:
+    """Return the first blank that is empty or wrong in the student's file, None if none is."""
+    try:
+        source = (folder / exercise.file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return 0
+    with Sandbox() as sandbox:
+        each = tried_alone(exercise, source, (folder / exercise.file).absolute(), sandbox)
+    wrong = [k for k, one in enumerate(each) if one.right is False]
+    unknown = [k for k, one in enumerate(each) if one.right is None]
+    return next(iter([*wrong, *unknown]), None)
 
 
 def tried_alone(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> list[Blank]:
@@ -153,6 +191,8 @@ def told(exercise: Exercise, outcome: Outcome) -> ExerciseError:
     """Return the failure of a run as an error in one line, with the student's traceback."""
     failure, name = outcome.failure, exercise.file
     assert failure is not None
+    if failure.kind == "missing" and exercise.kind == "page":
+        return ExerciseError(f"{name} has no {failure.message} yet: write it below the imports")
     if failure.kind == "missing":
         return ExerciseError(
             f"{name} has no {failure.message} any more: put it back as it was, or move the file "
@@ -197,8 +237,6 @@ def _gradient(name: str) -> str:
 
 def _differs(name: str, numbers: causes.Numbers, solution: causes.Numbers) -> str:
     found, right = numbers.get(name), solution[name]
-    if name.startswith("the forward's output"):
-        name += " (it was given: leave it as it is)"
     name = name if " " in name else _gradient(name)
     if found is None:
         return f"{name}: it is missing"

@@ -23,19 +23,20 @@ const views = (() => {
     }
     const pen = canvas.getContext("2d");
     const image = pen.createImageData(canvas.width, canvas.height);
+    const out = new Uint32Array(image.data.buffer); // a pixel: red, green, blue, alpha, low byte first
     const one = side * side;
     for (let n = 0; n < values.length; n++) {
       const tile = (n / one) | 0, pixel = n % one;
       const row = ((tile / across) | 0) * side + ((pixel / side) | 0);
       const column = (tile % across) * side + (pixel % side);
-      image.data.set(colour(values[n], tile), 4 * (row * canvas.width + column));
+      out[row * canvas.width + column] = colour(values[n]);
     }
     pen.putImageData(image, 0, 0);
   }
 
   const grey = (value) => {
-    const level = 255 * Math.min(1, Math.max(0, value));
-    return [level, level, level, 255];
+    const level = Math.round(255 * Math.min(1, Math.max(0, value)));
+    return 0xff000000 | (level * 0x010101);
   };
 
   // Quantiles of N(0, 1): each of the n^2 points of the grid is as likely as any other.
@@ -162,12 +163,14 @@ const views = (() => {
     }
   }
 
-  // Blue below 0, white or black at 0, orange above.
-  function signed(value) {
-    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-    const t = Math.max(-1, Math.min(1, value)), ground = dark ? 24 : 250;
-    const end = t > 0 ? [232, 120, 20] : [50, 110, 190];
-    return [...end.map((c) => ground + (c - ground) * Math.abs(t)), 255];
+  // Blue below 0, white or black at 0, orange above: a function of the value.
+  function signed() {
+    const ground = matchMedia("(prefers-color-scheme: dark)").matches ? 24 : 250;
+    return (value) => {
+      const t = Math.min(1, Math.abs(value)), end = value > 0 ? [232, 120, 20] : [50, 110, 190];
+      const [r, g, b] = end.map((c) => Math.round(ground + (c - ground) * t));
+      return 0xff000000 | (b << 16) | (g << 8) | r;
+    };
   }
 
   function weights(canvas, vae, side) {
@@ -177,8 +180,8 @@ const views = (() => {
       const largest = part.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-12);
       return Array.from(part, (value) => value / largest);
     });
-    pictures(canvas, both.flat(), side, 8, signed);
+    pictures(canvas, both.flat(), side, 8, signed());
   }
 
-  return { manifold, map, nearest, curve, weights, pictures, grey, signed };
+  return { manifold, map, nearest, curve, weights, pictures, grey };
 })();
