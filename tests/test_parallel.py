@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -268,6 +269,26 @@ def test_close_leaves_no_process_and_gives_blas_its_threads_back():
         steps.close()
         if open_files:
             assert len(os.listdir("/proc/self/fd")) == open_files
+
+
+@pytest.mark.parametrize("asked, used", [(None, 1), (2, 2), (1, 1)])
+def test_where_other_threads_run_products_take_one_unless_more_are_asked_for(asked, used):
+    """As in a notebook: several of BLAS's threads collapse when another program has a core."""
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+    try:
+        vae = VAE(30, hidden=(12, 8), latent=4)
+        steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 35, asked)
+        with threadpool_limits(2, user_api="blas"):
+            steps.begin(np.arange(70), RowNoise(0, "eps"), RowNoise(0, "binarize"))
+            assert steps.members == 1
+            assert set(blas_threads()) == {used}
+            steps.close()
+            assert set(blas_threads()) == {2}
+    finally:
+        end.set()
+        other.join()
 
 
 @forks

@@ -123,6 +123,11 @@ class Every(click.ParamType):
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: the cores available.")
 @click.option(
+    "--products",
+    type=click.Choice(["numpy", "onednn"]),
+    help="What multiplies matrices on the CPU. Default: onednn where minivae[fast] is installed.",
+)
+@click.option(
     "--checkpoint-every",
     "every",
     type=Every(),
@@ -158,6 +163,7 @@ def train(
     binarize: str,
     seed: int,
     threads: int | None,
+    products: str | None,
     every: Any,
     snapshots: bool,
     out: Path | None,
@@ -188,6 +194,7 @@ def train(
             bound=ctx.params["bound"],
         )
         training = Training(vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
+        training.products = products
         training.source = data if data in NAMES else os.path.abspath(data)
     # Only now: an option that cannot be leaves no directory behind.
     with RunDirectory(folder, say, every) as run:
@@ -217,6 +224,7 @@ def train(
 
 def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: Any = None) -> None:
     """Train, writing checkpoints and snapshots as they fall due; answer interruptions, failures."""
+    training.notice = say
     progress = Progress(training, epochs)
     notice, run.notice = run.notice, lambda line: (progress.clear(), notice(line))
 
@@ -286,7 +294,10 @@ def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
             )
     if _given(ctx, "lr"):
         training.adam.lr = ctx.params["lr"]
-    for name in ("epochs", "threads"):
+    wanted = ctx.params["products"]
+    if _given(ctx, "products") and wanted != training.products:
+        say(f"{folder} had --products {training.products}: with {wanted} its last digits differ")
+    for name in ("epochs", "threads", "products"):
         if _given(ctx, name):
             setattr(training, name, ctx.params[name])
     return training

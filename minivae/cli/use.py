@@ -202,7 +202,7 @@ def machine_facts() -> dict[str, Any]:
     import numpy as np
     from threadpoolctl import threadpool_info
 
-    from minivae import __version__
+    from minivae import __version__, products
     from minivae.backend import describe_cupy
     from minivae.training.crew import available_cores
 
@@ -212,6 +212,7 @@ def machine_facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": f"{blas.get('internal_api', 'unknown')} {blas.get('version') or ''}".strip(),
+        "products": products.describe(),
         "cores": available_cores(),
         "cupy": describe_cupy(),
     }
@@ -240,7 +241,8 @@ def run_facts(run: Path) -> dict[str, Any]:
     facts["parameters"] = int(saved.vae.theta.size)
     facts |= {key: saved.config["data"][key] for key in ("name", "image_shape", "binarize")
               if key in saved.config.get("data", {})}  # fmt: skip
-    facts |= {key: saved.config["training"][key] for key in ("epoch", "batch_size", "lr")
+    facts |= {key: saved.config["training"][key]
+              for key in ("epoch", "batch_size", "lr", "products")
               if key in saved.config.get("training", {})}  # fmt: skip
     if saved.config.get("history"):
         facts["test loss"] = saved.config["history"][-1][4]

@@ -72,6 +72,7 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
         config["training"] = {
             "epochs": training.epochs,
             "threads": training.threads,
+            "products": training.products,
             "batch_size": training.batch_size,
             "lr": training.adam.lr,
             "seed": training.seed,
@@ -155,6 +156,7 @@ def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") 
         lr=state["lr"],
         seed=state["seed"],
         binarize=known["binarize"],
+        products=state["products"],
     )
     if (
         training.batch_size != state["batch_size"]

@@ -16,6 +16,7 @@ import numpy as np
 
 from minivae.data import BINARIZE
 from minivae.errors import NotFiniteError
+from minivae.products import LIBRARIES
 from minivae.training import Record
 from minivae.vae import VAE, shapes
 
@@ -68,6 +69,9 @@ def training(
     for name in ("epochs", "threads"):
         if state[name] is not None:
             _whole(state, name, 1)
+    state.setdefault("products", "numpy")  # older files do not say
+    if state["products"] not in (None, *LIBRARIES):
+        raise ValueError(f"products is {state['products']!r:.50}")
     _whole(state, "batch_size", 1), _whole(state, "seed"), _whole(state, "step")
     _whole(state, "adam_steps"), _whole(state, "epoch")
     for name in ("nll_sum", "kl_sum", "seconds", "lr"):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minivae import products as libraries
 from minivae.backend import shared_empty
 from minivae.data.dataset import Dataset
 from minivae.data.pixels import BINARIZE, Source, gather
@@ -52,6 +54,10 @@ class Training:
         One record for each epoch finished.
     epochs, threads : int or None
         What the last `run` was asked for.
+    products : str or None
+        The library that computes the products; None until the first `run` has chosen it.
+    notice : callable
+        Called with a line that the user should know; `warnings.warn` at first.
     source : str
         Where the data came from, for whoever goes on with the run; empty: unknown.
 
@@ -70,6 +76,7 @@ class Training:
         lr: float = 1e-3,
         seed: int = 0,
         binarize: str = "none",
+        products: str | None = None,
     ) -> None:
         if batch_size < 1:
             raise ArgumentError(f"the batch size must be at least 1, not {batch_size}")
@@ -90,6 +97,8 @@ class Training:
         self.history: list[Record] = []
         self.epochs: int | None = None
         self.threads: int | None = None
+        self.products = products
+        self.notice: Callable[[str], None] = warnings.warn
         self.source = ""
         self._steps: Any = None
 
@@ -113,7 +122,8 @@ class Training:
             The total, those of an earlier part of the run included.
         threads : int, optional
             Cores to use; None: those available to this process. Until the run ends, NumPy's own
-            products use one thread, where processes share the work, or else this many.
+            products use one thread where processes share the work or nothing is said, or else
+            this many.
         after_step : callable, optional
             Called with this object after every step; a true value ends the run there.
 
@@ -122,6 +132,8 @@ class Training:
         NotFiniteError
             If a loss, a gradient or its square is not a finite number: see watch.py. Model and
             optimizer are then as they were at most 100 steps before the step that is named.
+        BackendError
+            If a library was asked for to compute products, and cannot.
         """
         if epochs < 1:
             raise ArgumentError(f"the number of epochs must be at least 1, not {epochs}")
@@ -130,6 +142,9 @@ class Training:
         self.epochs, self.threads = epochs, threads
         source = Source(self.data.train, self.binarize)
         steps = open_steps(self.vae, self.adam, source, self.batch_size, threads)
+        if self.vae.backend.name == "numpy":
+            self.products = libraries.choose(self.products, steps.threads, self.notice)
+            steps.library = self.products
         self._steps, self._watch = steps, Watch(self)
         try:
             while self.epoch < epochs:
@@ -217,6 +232,7 @@ def train(
     seed: int = 0,
     binarize: str = "none",
     threads: int | None = None,
+    products: str | None = None,
 ) -> Iterator[Record]:
     """Train a model; yield one `Record` an epoch.
 
@@ -232,8 +248,13 @@ def train(
         "none", "threshold", or "sampled" (pixels drawn anew each epoch).
     threads : int, optional
         Threads on the CPU; None: the cores available to this process.
+    products : str, optional
+        What computes matrix products on the CPU: "numpy" or "onednn"; None: oneDNN where
+        ``minivae[fast]`` is installed.
     """
-    training = Training(vae, data, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
+    training = Training(
+        vae, data, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize, products=products
+    )
     return training.run(epochs, threads=threads)
 
 
@@ -253,7 +274,7 @@ def evaluate(
     seed : int
         Of the noise in z (and in "sampled" pixels); the same for every call with this seed.
     threads : int, optional
-        How many cores to use; None: those available.
+        How many cores to use; None: those available, or one where processes cannot share the work.
 
     Raises
     ------
@@ -262,7 +283,7 @@ def evaluate(
     NotFiniteError
         If the loss is not a finite number.
     """
-    threads = available_cores() if threads is None else threads
+    asked, threads = threads, available_cores() if threads is None else threads
     if threads < 1:
         raise ArgumentError(f"the number of threads must be at least 1, not {threads}")
     size = max(1, BLOCK // vae.bound.samples)  # images at a time
@@ -281,7 +302,7 @@ def evaluate(
             )
 
     try:
-        with blas_threads(threads if alone else 1), np.errstate(all="ignore"):
+        with blas_threads(threads if alone and asked else 1), np.errstate(all="ignore"):
             crew.start(share)
             share()
             crew.wait()

@@ -6,10 +6,12 @@ The loop around them is training.py's, the mathematics formulas.py's, the proces
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
+from minivae import products
 from minivae.backend import is_shared, shared_empty
 from minivae.data.pixels import Source, gather
 from minivae.noise import RowNoise
@@ -47,7 +49,14 @@ class Steps:
         Images per step; the last batch of an epoch may be smaller.
     threads : int, optional
         How many cores to use; None: those available. Small batches gain too, since Adam is shared
-        out with the rest: bench/README.md.
+        out with the rest: bench/README.md. Where processes cannot share the work and nothing is
+        said, NumPy's products use one: more of them wait for one another by spinning, and are many
+        times slower as soon as another program has a core.
+
+    Attributes
+    ----------
+    library : str or None
+        What computes products, of `products.LIBRARIES`; None: what is in use.
     """
 
     asynchronous = False  # a step is done when it returns
@@ -57,7 +66,9 @@ class Steps:
     ) -> None:
         self.vae, self.adam, self.source = vae, adam, source
         self.batch_size = batch_size
-        self.threads = threads = available_cores() if threads is None else threads
+        self.library: str | None = None
+        self._asked = threads
+        threads = available_cores() if threads is None else threads
         # A twin: a step that others take meanwhile does not disturb its buffers.
         self.model = vae.twin()
         crossing = sorted({layer.name for layer in vae.leaves() if layer.crosses_rows})
@@ -70,6 +81,7 @@ class Steps:
         shared = threads > 1 and is_shared(vae.theta) and is_shared(adam.m) and can_fork()
         shared = shared and not crossing
         self.members = threads if shared else 1
+        self.threads = 1 if shared else threads  # of one process's products
         empty = vae.backend.empty
         self._x = empty((batch_size, vae.pixels), vae.dtype)
         self._terms = empty((self.members, 2), np.float64)
@@ -82,7 +94,7 @@ class Steps:
         self._batches: dict[int, Batch] = {}
         self._crew: Crew = Crew(self.members)
         self._started = self._under_way = False
-        self._limit: Any = None
+        self._limits: ExitStack | None = None
 
     def begin(
         self,
@@ -98,8 +110,11 @@ class Steps:
         self._prepare(self._for_all(order), eps, uniform)
         if first >= self._count:  # resumed after the last step of an epoch
             return
-        if self._limit is None:  # until `close`: BLAS's threads stay awake a while once called
-            self._limit = blas_threads(1 if self.members > 1 else self.threads)
+        if self._limits is None:  # until `close`: BLAS's threads stay awake a while once called
+            self._limits = ExitStack()
+            self._limits.enter_context(blas_threads(self.threads if self._asked else 1))
+            if self.library is not None:
+                self._limits.enter_context(products.using(self.library, self.threads))
         if self.members > 1 and not self._started:
             self._warm()
             self._crew.start(self._follow)
@@ -130,9 +145,9 @@ class Steps:
         self._crew.close()
         self._crew = Crew(self.members)
         self._started = False
-        if self._limit is not None:
-            self._limit.restore_original_limits()
-            self._limit = None
+        if self._limits is not None:
+            self._limits.close()
+            self._limits = None
 
     def _for_all(self, order: np.ndarray) -> np.ndarray:
         """Return the order where the other processes see it, without a copy for each of them."""
