@@ -9,6 +9,7 @@ import click
 
 from minivae import __version__
 from minivae.cli.common import Commands
+from minivae.cli.course import course
 from minivae.cli.exercise import exercise
 from minivae.cli.explain import explore, manifold, trace, traverse
 from minivae.cli.gradcheck import gradcheck
@@ -43,6 +44,7 @@ for command in (
     learn,
     play,
     exercise,
+    course,
     gradcheck,
     info,
 ):

@@ -53,8 +53,8 @@ def copy_task(exercise: Exercise, folder: Path) -> Path:
     return path
 
 
-def read(exercise: Exercise, folder: Path) -> str:
-    """Return the source of the student's file, if it has no blanks left and is Python.
+def read(exercise: Exercise, folder: Path, blanks: bool = False) -> str:
+    """Return the source of the student's file, if it is Python and has no blanks (or may have).
 
     Raises
     ------
@@ -81,8 +81,8 @@ def read(exercise: Exercise, folder: Path) -> str:
         ) from None
     except ValueError as error:  # null bytes
         raise ExerciseError(f"{path.name} is not Python: {error}") from None
-    lines = sorted({node.lineno for node in ast.walk(tree) if _blank(node)})
-    if lines:
+    lines = empty(tree)
+    if lines and not blanks:
         shown = ", ".join(map(str, lines))
         which = f"line {shown} has" if len(lines) == 1 else f"lines {shown} have"
         raise ExerciseError(
@@ -90,6 +90,11 @@ def read(exercise: Exercise, folder: Path) -> str:
             f"minivae exercise check {exercise.number}"
         )
     return source
+
+
+def empty(tree: ast.AST) -> list[int]:
+    """Return the lines with blanks of a file that was parsed."""
+    return sorted({node.lineno for node in ast.walk(tree) if _blank(node)})
 
 
 def _blank(node: ast.AST) -> bool:
@@ -114,7 +119,7 @@ def run(source: str, name: str, path: Path | None = None) -> ModuleType:
     except (Exception, SystemExit) as error:
         raise failed(error, path, "when it is run") from error
     finally:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
     return module
 
 

@@ -49,6 +49,7 @@ class Verdict:
     lines: list[str]
     blanks: list[Blank] = field(default_factory=list)
     printed: str = ""
+    share: float = 0.0  # of the numbers that are right
 
 
 def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> Verdict:
@@ -63,7 +64,11 @@ def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> V
         with Sandbox() as sandbox:
             return judge(exercise, folder, sandbox)
     path = (folder / exercise.file).absolute()
-    source = student.read(exercise, folder)
+    return judged(exercise, student.read(exercise, folder), path, sandbox)
+
+
+def judged(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> Verdict:
+    """Judge a source, as `judge` does, as if it stood at `path`."""
     outcome = sandbox.run(source, path, number=exercise.number)
     failure = outcome.failure
     if failure and failure.kind != "shape":
@@ -87,6 +92,7 @@ def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> V
         lines += _arrows(one for one in said if " ".join(failure.advice) not in one)
         return Verdict(False, lines, each, outcome.printed)
     right = causes.solved(exercise)
+    share = 1 - len(wrong) / len(right)
     lines = [_differs(name, outcome.numbers, right) for name in right if name in wrong]
     if any(name.startswith("the forward's output") for name in wrong):
         said.append("The forward was given: leave it as it is.")
@@ -119,7 +125,7 @@ def judge(exercise: Exercise, folder: Path, sandbox: Sandbox | None = None) -> V
             for one in failed
             if one.cause in ADVICE and not said and not (one.cause == "mutates" and spoilt)
         ]
-    return Verdict(False, lines + _arrows([*said, *spoilt]), each, outcome.printed)
+    return Verdict(False, lines + _arrows([*said, *spoilt]), each, outcome.printed, share)
 
 
 def _hunted(
