@@ -39,8 +39,9 @@ class VAE(Layer):
     ----------
     pixels : int
         D, the pixels of an image.
-    hidden : sequence of int
-        Widths of the encoder's hidden layers; the decoder mirrors them.
+    hidden : str or sequence of int or str
+        The encoder's hidden layers, which the decoder mirrors: (256, 128), or "c32,c64,256" with
+        convolutions of 32 and 64 channels first (see `minivae.networks.parse`).
     latent : int
         Z, the dimensions of the latent space.
     beta : float
@@ -54,6 +55,9 @@ class VAE(Layer):
     likelihood, posterior, prior, bound : str
         Names of the parts: see the lists in `minivae.parts`. Settings follow a colon: "iwae:5",
         "categorical:3,4,2".
+    image_shape : sequence of int, optional
+        Height and width of the images, and their channels if they have several: for convolutions.
+        None: square.
 
     Attributes
     ----------
@@ -71,7 +75,7 @@ class VAE(Layer):
     def __init__(
         self,
         pixels: int = 784,
-        hidden: Sequence[int] = (256, 128),
+        hidden: str | Sequence[int | str] = (256, 128),
         latent: int = 20,
         beta: float = 1.0,
         seed: int = 0,
@@ -81,10 +85,10 @@ class VAE(Layer):
         posterior: str = "gaussian",
         prior: str = "normal",
         bound: str = "elbo",
+        image_shape: Sequence[int] | None = None,
     ) -> None:
-        hidden = tuple(hidden)
-        sizes = [("pixels", pixels), ("latent", latent), *(("hidden", h) for h in hidden)]
-        for name, size in sizes:
+        hidden = networks.parse(hidden)
+        for name, size in (("pixels", pixels), ("latent", latent)):
             if size < 1:
                 raise ArgumentError(f"{name} must be at least 1, not {size}")
         if not (beta >= 0 and math.isfinite(beta)):
@@ -94,12 +98,14 @@ class VAE(Layer):
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise ArgumentError(f"dtype must be float32 or float64, not {dtype}")
         backend = get_backend(backend)
-        inner = _pieces(pixels, hidden, latent, likelihood, posterior, prior, backend)
+        kinds = likelihood, posterior, prior
+        inner = _pieces(pixels, hidden, latent, *kinds, image_shape, backend)
         super().__init__(inner=inner, seed=seed, dtype=dtype, backend=backend)
         made, settings = spec.find(BOUNDS, bound, "bound")
         self.bound: Any = made(**settings)
         self.pixels, self.hidden, self.latent = pixels, hidden, latent
         self.beta, self.seed, self.dtype = beta, seed, np.dtype(dtype)
+        self.image_shape = None if image_shape is None else tuple(image_shape)
         self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
 
     @property
@@ -139,7 +145,7 @@ class VAE(Layer):
 
     def spec(self) -> dict[str, Any]:
         """Return the arguments that make this model again, but for backend and dtype."""
-        sizes = ("pixels", "hidden", "latent", "beta", "seed")
+        sizes = ("pixels", "hidden", "latent", "beta", "seed", "image_shape")
         parts = ("likelihood", "posterior", "prior", "bound")
         kinds = {name: spec.text(getattr(self, name)) for name in parts}
         return {name: getattr(self, name) for name in sizes} | kinds
@@ -280,11 +286,12 @@ class VAE(Layer):
 
 def _pieces(
     pixels: int,
-    hidden: Sequence[int],
+    hidden: Sequence[int | str],
     latent: int,
     likelihood: str,
     posterior: str,
     prior: str,
+    image_shape: Sequence[int] | None,
     backend: Backend,
 ) -> dict[str, Layer]:
     """Return the layers that a model is made of, without memory for their parameters yet."""
@@ -293,7 +300,7 @@ def _pieces(
     made, settings = spec.find(POSTERIORS, posterior, "posterior")
     stats = made(latent, backend=backend, **settings)
     encoder, decoder = networks.build(
-        hidden, pixels, stats.width * latent, latent, ends.width * pixels, backend
+        hidden, pixels, stats.width * latent, latent, ends.width, image_shape, backend
     )
     made, settings = spec.find(PRIORS, prior, "prior")
     z = made(latent, backend=backend, **settings)
@@ -308,16 +315,18 @@ def _pieces(
 
 def shapes(
     pixels: int,
-    hidden: Sequence[int],
+    hidden: Sequence[int | str],
     latent: int,
     likelihood: str = "bernoulli",
     posterior: str = "gaussian",
     prior: str = "normal",
     bound: str = "elbo",
+    image_shape: Sequence[int] | None = None,
 ) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every parameter of such a model, without making one."""
     spec.find(BOUNDS, bound, "bound")
-    pieces = _pieces(pixels, hidden, latent, likelihood, posterior, prior, get_backend())
+    kinds = likelihood, posterior, prior
+    pieces = _pieces(pixels, networks.parse(hidden), latent, *kinds, image_shape, get_backend())
     return Layer(inner=pieces).shapes
 
 

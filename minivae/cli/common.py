@@ -69,6 +69,22 @@ class Widths(click.ParamType):
         return widths
 
 
+class Layers(click.ParamType):
+    """Hidden layers: 256,128 or c32,c64,256."""
+
+    name = "LAYER,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int | str, ...]:
+        """Return the layers, widths as numbers."""
+        from minivae.errors import ArgumentError
+        from minivae.networks import parse
+
+        try:
+            return parse(value)
+        except ArgumentError as error:
+            self.fail(str(error), param, ctx)
+
+
 class Finite(click.FloatRange):
     """A number of a range, neither infinite nor NaN."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from minivae.cli.common import Finite, Widths, backend_options, image_size_option, open_backend, say
+from minivae.cli.common import Finite, Layers, backend_options, image_size_option, open_backend, say
 from minivae.cli.interrupt import Interrupts
 from minivae.cli.progress import Progress
 from minivae.errors import ArgumentError, MinivaeError, NotFiniteError
@@ -80,10 +80,11 @@ class Every(click.ParamType):
 )
 @click.option(
     "--hidden",
-    type=Widths(),
+    type=Layers(),
     default="256,128",
     show_default=True,
-    help="Widths of the encoder's hidden layers; the decoder mirrors them.",
+    help="The encoder's hidden layers, which the decoder mirrors: widths, and before them "
+    "convolutions, such as c32, or c32k3s1 with 3x3 kernels and stride 1.",
 )
 @click.option(
     "--latent",
@@ -155,7 +156,7 @@ def train(
     batch_size: int,
     lr: float,
     beta: float,
-    hidden: tuple[int, ...],
+    hidden: tuple[int | str, ...],
     latent: int,
     likelihood: str,
     bound: str,
@@ -192,6 +193,7 @@ def train(
             backend=chosen,
             likelihood=likelihood,
             bound=ctx.params["bound"],
+            image_shape=loaded.image_shape,
         )
         training = Training(vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
         training.products = products

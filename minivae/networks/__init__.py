@@ -1,8 +1,13 @@
-"""Networks: from what a user writes down, (256, 128), to the layers of encoder and decoder.
+"""Networks: from what a user writes down, "c32,c64,256", to the layers of encoder and decoder.
 
-dense.py knows the layers of widths alone; what a layer computes is for layers.py and its kin.
+plan.py reads what is written; the other files own the layers, each forward with its backward under
+it. Every layer stands in the list, and what is listed is tested.
 """
 
-from minivae.networks.dense import build
+from minivae.networks.convolution import Conv2d, ConvTranspose2d
+from minivae.networks.plan import build, parse, picture
+from minivae.networks.planes import Planes
 
-__all__ = ["build"]
+LAYERS = (Conv2d, ConvTranspose2d, Planes)
+
+__all__ = ["LAYERS", "build", "parse", "picture", *(layer.__name__ for layer in LAYERS)]

@@ -21,7 +21,8 @@ from minivae.training import Record
 from minivae.vae import VAE, shapes
 
 MODEL = ("pixels", "hidden", "latent", "beta", "seed", "dtype")
-PARTS = ("likelihood", "posterior", "prior", "bound")
+PARTS = ("likelihood", "posterior", "prior", "bound")  # absent: today's
+SHAPE = "image_shape"  # absent: not said
 MOMENTS, HISTORY = ("adam.m", "adam.v"), "history"
 
 
@@ -32,15 +33,20 @@ def model(config: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any) -
     if not isinstance(model["hidden"], list):
         raise TypeError(f"hidden is {model['hidden']!r:.50}")
     layers = dict(enumerate(model["hidden"]))
-    hidden = [_whole(layers, i, 1) for i in layers]
+    hidden = [one if isinstance(one, str) else _whole(layers, i, 1) for i, one in layers.items()]
     pixels, latent = _whole(model, "pixels", 1), _whole(model, "latent", 1)
     _whole(model, "seed"), _number(model, "beta")
-    parts = {name: _text(model, name) for name in model.keys() & set(PARTS)}  # absent: today's
-    if model.get("dtype") not in ("float32", "float64") or set(model) - parts.keys() != {*MODEL}:
+    parts = {name: _text(model, name) for name in model.keys() & set(PARTS)}
+    image_shape = model.setdefault(SHAPE, None)
+    if image_shape is not None:
+        _sides(image_shape, pixels)
+    keys = set(model) - parts.keys()
+    if model.get("dtype") not in ("float32", "float64") or keys != {*MODEL, SHAPE}:
         raise ValueError("its model is of an unknown kind")
     # Sizes are compared with what the file holds before memory is taken for them.
     known = {name: array.shape for name, array in arrays.items()}
-    wanted = shapes(pixels, hidden, latent, **parts) if len(hidden) < len(known) else {}
+    few = len(hidden) < len(known)
+    wanted = shapes(pixels, hidden, latent, **parts, image_shape=image_shape) if few else {}
     if not wanted or not wanted.items() <= known.items():
         raise ValueError(f"its arrays are not those of {pixels} pixels, hidden layers "
                          f"{hidden!r:.50} and latent size {latent}")  # fmt: skip
@@ -60,12 +66,7 @@ def training(
         raise ValueError("the fingerprint of its data is none")
     if data["binarize"] not in BINARIZE:
         raise ValueError(f"binarize is {data['binarize']!r:.50}")
-    shape = data["image_shape"]
-    if not isinstance(shape, list) or len(shape) != 2:
-        raise TypeError(f"image_shape is {shape!r:.50}")
-    sides = dict(enumerate(shape))
-    if _whole(sides, 0, 1) * _whole(sides, 1, 1) != vae.pixels:
-        raise ValueError(f"image_shape is {shape} for {vae.pixels} pixels")
+    _sides(data["image_shape"], vae.pixels)
     for name in ("epochs", "threads"):
         if state[name] is not None:
             _whole(state, name, 1)
@@ -84,6 +85,15 @@ def training(
     config["history"] = [Record(int(row[0]), *row[1:]) for row in rows.tolist()]
     m, v = (_take(arrays, name, vae.theta.shape, vae.dtype) for name in MOMENTS)
     return m, v
+
+
+def _sides(shape: Any, pixels: int) -> None:
+    """Check the sides of images: two, or three with their channels."""
+    if not isinstance(shape, list) or len(shape) not in (2, 3):
+        raise TypeError(f"image_shape is {shape!r:.50}")
+    sides = dict(enumerate(shape))
+    if math.prod(_whole(sides, i, 1) for i in sides) != pixels:
+        raise ValueError(f"image_shape is {shape} for {pixels} pixels")
 
 
 def _take(

@@ -1,0 +1,195 @@
+"""Layers of networks: derivatives, PyTorch's values, windows, types, memory; as written."""
+
+import numpy as np
+import pytest
+from differences import NoFloat64
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivae import VAE, networks
+from minivae.backend import NumpyBackend
+from minivae.errors import ArgumentError
+from minivae.gradcheck import assert_gradients
+from minivae.networks import Conv2d, ConvTranspose2d, Planes
+
+# Each listed layer: how to make one, and how many numbers a row of its input has.
+MAKE = {
+    Conv2d: (lambda **s: Conv2d(3, 4, 3, 2, 1, size=(5, 6), **s), 90),
+    ConvTranspose2d: (lambda **s: ConvTranspose2d(4, 3, (4, 3), 2, 1, 1, size=(2, 3), **s), 24),
+    Planes: (lambda **s: Planes(3, **s), 12),
+}
+each = pytest.mark.parametrize("kind", networks.LAYERS, ids=lambda kind: kind.__name__)
+
+
+def draw(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+@each
+def test_derivatives(kind):
+    make, width = MAKE[kind]
+    assert_gradients(make(dtype="float64"), draw(0, 3, width))
+
+
+@each
+def test_windows_are_the_whole(kind):
+    make, width = MAKE[kind]
+    whole, shared = make(dtype="float64"), make(dtype="float64")
+    x = draw(0, 7, width)
+    y = whole.forward(x).copy()
+    dy = draw(1, *y.shape)
+    dx = whole.backward(dy).copy()
+    shared.backward(shared.forward(x))  # buffers that hold something else
+    kept = x.copy(), dy.copy()
+    shared.forward(kept[0])
+    shared.backward_input(kept[1])
+    y_parts, dx_parts = np.empty_like(y), np.empty_like(dx)
+    for rows in (slice(0, 3), slice(3, 4), slice(4, 7)):
+        window = shared.window(rows)
+        y_parts[rows] = window.forward(kept[0][rows])
+        dx_parts[rows] = window.backward_input(kept[1][rows])
+    shared.gradients()
+    # The same sums, perhaps in another order.
+    np.testing.assert_allclose(y_parts, y, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(dx_parts, dx, rtol=1e-12, atol=1e-13)
+    for name, grad in whole.grads.items():
+        np.testing.assert_allclose(shared.grads[name], grad, rtol=1e-11, atol=1e-12, err_msg=name)
+
+
+@each
+def test_parts_of_the_gradients_make_the_whole(kind):
+    make, width = MAKE[kind]
+    layer = make(dtype="float64")
+    if not layer.splits:
+        return
+    y = layer.forward(draw(0, 4, width))
+    layer.backward(draw(1, *y.shape))
+    flat, whole = layer.parameters.grad, layer.parameters.grad.copy()
+    weight = layer.params["weight"]
+    row, bias = weight.size // len(weight), weight.size
+    for start, stop in ((0, 2 * row), (row, bias), (bias, bias + 1), (2 * row, bias + 2)):
+        flat[...] = np.nan
+        layer.gradients(slice(start, stop))
+        np.testing.assert_allclose(flat[start:stop], whole[start:stop], rtol=1e-12, atol=1e-13)
+        assert np.isnan(flat[:start]).all() and np.isnan(flat[stop:]).all()
+
+
+@each
+def test_float32_stays_and_nothing_is_allocated_once_warm(kind):
+    class Watching(NumpyBackend):
+        made = 0
+
+        def empty(self, shape, dtype):
+            Watching.made += 1
+            return super().empty(shape, dtype)
+
+    make, width = MAKE[kind]
+    layer = make(backend=Watching())
+    _ = layer.params
+    rows = draw(0, 6, width).astype(np.float32).view(NoFloat64)
+    for n in (6, 2, 6, 1):
+        y = layer.forward(rows[:n])
+        dx = layer.backward(np.ones(y.shape, np.float32).view(NoFloat64))
+        assert (y.dtype, dx.dtype, dx.shape) == (np.float32, np.float32, (n, width))
+        Watching.made = 0 if n == 6 else Watching.made
+    assert Watching.made == 0
+
+
+GEOMETRY = st.tuples(
+    *(st.tuples(st.integers(1, high), st.integers(1, high)) for high in (5, 4)),
+    st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    st.tuples(st.integers(1, 8), st.integers(1, 8)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)),
+    st.integers(0, 10**6),
+)
+
+
+@pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
+@settings(max_examples=25)
+@given(GEOMETRY)
+def test_convolutions_are_pytorchs(kind, geometry):
+    torch = pytest.importorskip("torch", reason="PyTorch is no dependency: golden.npz is held too")
+    kernel, stride, padding, size, (inputs, outputs, B), seed = geometry
+    how = [kernel, stride, padding]
+    if kind is ConvTranspose2d:
+        how.append(tuple(seed % s for s in stride))
+    try:
+        layer = kind(inputs, outputs, *how, size=size, dtype="float64", seed=seed)
+    except ArgumentError:
+        return  # PyTorch refuses those too: no pixel would be left
+    theirs = getattr(torch.nn, kind.__name__)(inputs, outputs, *how, dtype=torch.float64)
+    theirs.load_state_dict({n: torch.tensor(np.array(v)) for n, v in layer.params.items()})
+    x = draw(seed, B, *size, inputs)
+    given = torch.tensor(np.moveaxis(x, 3, 1).copy(), requires_grad=True)
+    wanted = theirs(given)
+    dy = draw(seed + 1, B, *layer.out_size, outputs)
+    wanted.backward(torch.tensor(np.moveaxis(dy, 3, 1).copy()))
+    y = layer.forward(x.reshape(B, -1)).reshape(dy.shape)
+    dx = layer.backward(dy.reshape(B, -1)).reshape(x.shape)
+    close = dict(rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(np.moveaxis(y, 3, 1), wanted.detach().numpy(), **close)
+    np.testing.assert_allclose(np.moveaxis(dx, 3, 1), given.grad.numpy(), **close)
+    for name, parameter in theirs.named_parameters():
+        np.testing.assert_allclose(layer.grads[name], parameter.grad.numpy(), **close)
+
+
+def test_a_kernel_that_does_not_fit_is_said():
+    with pytest.raises(ArgumentError, match="4x4 does not fit into 3x9"):
+        Conv2d(1, 1, 4, size=(3, 9))
+    with pytest.raises(ArgumentError, match="leaves nothing"):
+        ConvTranspose2d(1, 1, 1, 1, 3, size=(2, 9))
+    with pytest.raises(ArgumentError, match="smaller than the stride"):
+        ConvTranspose2d(1, 1, 3, 2, 1, 2, size=(2, 9))
+
+
+# --- What is written down ---------------------------------------------------------------------
+
+
+def kinds(network):
+    return [type(layer).__name__ for layer in network.layers]
+
+
+def test_a_written_network_and_its_mirror():
+    vae = VAE(9 * 11, "c3, c4k3s1,5", 2, image_shape=(9, 11))
+    assert vae.hidden == ("c3", "c4k3s1", 5)
+    assert kinds(vae.encoder) == ["Conv2d", "ReLU", "Conv2d", "ReLU", "Linear", "ReLU", "Linear"]
+    assert kinds(vae.decoder) == [
+        *("Linear", "ReLU", "Linear", "ReLU", "ConvTranspose2d", "ReLU", "ConvTranspose2d"),
+    ]
+    assert [layer.out_size for layer in vae.encoder.layers[0:4:2]] == [(4, 5), (4, 5)]
+    assert [layer.out_size for layer in vae.decoder.layers[4::2]] == [(4, 5), (9, 11)]
+    assert vae.params["encoder.2.weight"].shape == (4, 3, 3, 3)
+    assert vae.params["decoder.6.weight"].shape == (3, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "hidden, where",
+    [
+        ("c32,x", "'x'"),
+        ("256,c32", "c32 comes after 256"),
+        ("c0", "'c0'"),
+        ("c8k2s2,c8k2,c8k2", "c8k2: its kernel of 2x2 does not fit into pictures of 1x1"),
+        ("c8,c8,c8,c8", "hidden c8: its kernel of 4x4 does not fit into pictures of 1x1"),
+        (("c8", "8"), "'8'"),
+        ("12,", "''"),
+        ("12,-3", "'-3'"),
+        ((3, 2.5), "2.5"),
+    ],
+)
+def test_what_cannot_be_is_named(hidden, where):
+    with pytest.raises(ArgumentError, match=where):
+        VAE(36, hidden, 2)
+
+
+def test_convolutions_need_a_picture():
+    with pytest.raises(ArgumentError, match="image_shape"):
+        VAE(35, "c4", 2)
+    with pytest.raises(ArgumentError, match="has not 35 pixels"):
+        VAE(35, "c4", 2, image_shape=(5, 6))
+    assert VAE(35, "c4", 2, image_shape=(5, 7)).image_shape == (5, 7)
+
+
+def test_a_training_step_of_convolutions():
+    vae = VAE(48, "c3,4", 2, dtype="float64", image_shape=(4, 4, 3))
+    rng = np.random.default_rng(0)
+    assert_gradients(vae, rng.random((3, 48)), rng.standard_normal((3, 2)))
