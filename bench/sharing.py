@@ -24,7 +24,7 @@ from contestants import HIDDEN, LATENT, PIXELS  # noqa: E402
 
 from minivae import VAE, Adam  # noqa: E402
 from minivae.backend import shared_empty  # noqa: E402
-from minivae.training.crew import Crew, blas_threads, can_fork  # noqa: E402
+from minivae.training.crew import BlasThreads, Crew, can_fork  # noqa: E402
 from minivae.training.sharing import parts  # noqa: E402
 
 
@@ -67,7 +67,7 @@ def measure(batch: int, threads: int, rounds: int, images: int) -> np.ndarray:
                     crew.meet()
 
     before = os.sched_getaffinity(0)
-    with blas_threads(1):
+    with BlasThreads(1):
         crew.start(work)
         work()
         crew.wait()

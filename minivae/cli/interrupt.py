@@ -13,6 +13,8 @@ from typing import Any
 class Interrupts:
     """As a context: the first SIGINT, SIGTERM or SIGHUP is noted, a second ends the process.
 
+    A second SIGHUP does not: a terminal that closes sends several, some while the state is saved.
+
     Attributes
     ----------
     status : int or None
@@ -34,9 +36,12 @@ class Interrupts:
 
     def __exit__(self, *error: object) -> None:  # noqa: D105
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # Once the process is about to end, hang-ups still do nothing: it has words to say.
+            if self.status is None or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, handler)
 
     def _note(self, number: int, frame: Any) -> None:
         self.status = 128 + number
         for each in self._before:
-            signal.signal(each, signal.SIG_DFL)  # the system's own: works within any call
+            again = signal.SIG_IGN if each == getattr(signal, "SIGHUP", None) else signal.SIG_DFL
+            signal.signal(each, again)  # the system's own way to end works within any call

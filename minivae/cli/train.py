@@ -226,8 +226,10 @@ def train(
 
 def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: Any = None) -> None:
     """Train, writing checkpoints and snapshots as they fall due; answer interruptions, failures."""
+    from minivae.training.crew import CrewError
+
     training.notice = say
-    progress = Progress(training, epochs)
+    progress, lost = Progress(training, epochs), None
     notice, run.notice = run.notice, lambda line: (progress.clear(), notice(line))
 
     def after_step(training: Any) -> bool:
@@ -248,10 +250,16 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
         except NotFiniteError as error:
             kept = f"; {run.path} keeps the last checkpoint" if run.checkpoint.exists() else ""
             raise NotFiniteError(f"{error}{kept}") from None
+        except CrewError as error:
+            lost = error
         finally:
             progress.clear()
         folder = run.finish(training)
     again = f"minivae train --resume --out {shlex.quote(str(folder))}"
+    if lost is not None:
+        raise MinivaeError(
+            f"{lost}; epoch {training.epoch}, step {training.step} is saved: go on with {again}"
+        )
     if interrupts.status is not None:
         say(f"stopped after epoch {training.epoch}, step {training.step}: go on with\n  {again}")
         raise SystemExit(interrupts.status)

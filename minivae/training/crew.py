@@ -11,22 +11,29 @@ memory), one process computes all, and only the matrix products use several thre
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from minivae.backend import ORDERED, shared_empty
-from minivae.errors import MinivaeError
+from minivae.errors import ArgumentError, MinivaeError
 
 SPINS = 2000  # looks at a flag before the processor is offered to others
+MOST = 1024  # processes, or threads
+
+
+class CrewError(MinivaeError):
+    """A process that shared the work has ended before its time."""
 
 
 def available_cores() -> int:
@@ -36,14 +43,77 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def cores(threads: int | None) -> int:
+    """Return how many cores to use: those asked for, or those available.
+
+    Raises
+    ------
+    ArgumentError
+        If the number is below 1 or above 1024.
+    """
+    if threads is None:
+        return min(available_cores(), MOST)
+    if not 1 <= threads <= MOST:
+        raise ArgumentError(f"the number of threads must be from 1 to {MOST}, not {threads}")
+    return threads
+
+
 def can_fork() -> bool:
     """Whether copies of this process can share its work: see the head of this module."""
     return hasattr(os, "fork") and ORDERED and threading.active_count() == 1
 
 
-def blas_threads(threads: int) -> AbstractContextManager[Any]:
-    """Return a context in which matrix products use that many threads; restored afterwards."""
-    return threadpool_limits(threads, user_api="blas")
+_held: dict[object, int] = {}  # how many threads the products shall use, by who wants it and age
+
+
+class BlasThreads:
+    """How many threads matrix products use, from `hold` to `release`; or as a context.
+
+    Several may hold at a time, one within another or in turn: the last that called `hold` is
+    obeyed. With the last `release` the products have the threads that they had before the first.
+    One that is dropped is released.
+    """
+
+    _before: Any = None
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._end: Any = None
+
+    def hold(self) -> None:
+        """Set the number, again if somebody else has changed it."""
+        limit = _controller().limit(limits=self.threads, user_api="blas")
+        if self._end is None or not self._end.alive:
+            if not _held:
+                BlasThreads._before = limit
+            key = object()
+            _held[key] = self.threads
+            self._end = weakref.finalize(self, _release, key)
+
+    def release(self) -> None:
+        """Give it up; whoever still holds has its own number again."""
+        if self._end is not None:
+            self._end()
+
+    def __enter__(self) -> BlasThreads:  # noqa: D105
+        self.hold()
+        return self
+
+    def __exit__(self, *error: object) -> None:  # noqa: D105
+        self.release()
+
+
+def _release(key: object) -> None:
+    del _held[key]
+    if _held:
+        _controller().limit(limits=list(_held.values())[-1], user_api="blas")
+    else:
+        BlasThreads._before.restore_original_limits()
+
+
+@functools.cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 class Crew:
@@ -53,6 +123,11 @@ class Crew:
     ----------
     size : int
         How many members, the first process included.
+
+    Raises
+    ------
+    CrewError
+        By whatever waits for a member that has ended.
     """
 
     def __init__(self, size: int) -> None:
@@ -60,10 +135,13 @@ class Crew:
         flags = shared_empty((size, 8), np.int64)  # a cache line each: how often it has arrived
         self._arrived = [memoryview(flags[k]) for k in range(size)]
         self._stop = memoryview(shared_empty((1,), np.int64))
+        self._done = memoryview(shared_empty((size,), np.int64))  # who has finished its work
         self._children: list[int] = []
         self._pipes: list[int] = []
         self._round = 0
         self._parent = os.getpid()
+        _crews.add(self)
+        weakref.finalize(self, _end, self._pipes, self._children)
 
     def start(self, work: Callable[[], None]) -> None:
         """Let each copy call `work`, with its number in `self.k`, and end."""
@@ -88,11 +166,10 @@ class Crew:
         try:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
-            for pipe in self._pipes:  # or the end of the first process would go unnoticed
-                os.close(pipe)
-            self.k, self._children, self._pipes = k, [], []
+            self.k = k
             self._inbox = os.fdopen(reading, "rb")
             work()
+            self._done[k] = 1
             status = 0
         finally:
             os._exit(status)
@@ -102,8 +179,11 @@ class Crew:
         data = pickle.dumps(message)
         for pipe in self._pipes:
             rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(pipe, rest) :]
+            try:
+                while rest:
+                    rest = rest[os.write(pipe, rest) :]
+            except BrokenPipeError:
+                raise self._lost() from None
 
     def messages(self) -> Iterator[Any]:
         """As another member: yield what member 0 sends, until it closes or ends."""
@@ -120,9 +200,10 @@ class Crew:
         core for a tenth of a second, which is many steps.
         """
         if self.size > 1 and hasattr(os, "sched_setaffinity"):
-            cores = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, {cores[self.k % len(cores)]})
-            os.sched_setaffinity(0, cores)
+            with suppress(OSError):  # some sandboxes refuse it
+                own = sorted(os.sched_getaffinity(0))
+                os.sched_setaffinity(0, {own[self.k % len(own)]})
+                os.sched_setaffinity(0, own)
 
     def rows(self, n: int) -> slice:
         """Return this member's share of n rows."""
@@ -161,12 +242,9 @@ class Crew:
             if self.k and os.getppid() != self._parent:
                 os._exit(1)
             for child in self._children:
-                if os.waitpid(child, os.WNOHANG)[0]:
+                if _ended(child):
                     self._children.remove(child)
-                    raise MinivaeError(
-                        "a process that shares the training step has ended; resume the run, "
-                        "with --threads 1 if it happens again"
-                    )
+                    raise self._lost()
         if spins < 20 * SPINS:
             os.sched_yield() if hasattr(os, "sched_yield") else time.sleep(0)
         else:
@@ -175,17 +253,55 @@ class Crew:
     def wait(self) -> None:
         """As member 0: return when all copies have finished their work."""
         while self._children:
-            child = self._children[-1]
-            status = os.waitpid(child, 0)[1]
+            with suppress(ChildProcessError):  # collected by another part of the application
+                os.waitpid(self._children[-1], 0)
             self._children.pop()
-            if status:
-                raise MinivaeError("a process that shares the work has failed: use --threads 1")
+        if sum(self._done) < self.size - 1:
+            raise CrewError("a process that shares the work has failed: use --threads 1")
 
     def close(self) -> None:
         """As member 0: end the copies that are still there."""
-        while self._pipes:
+        _end(self._pipes, self._children)
+
+    def leave(self) -> None:
+        """In a copy of the process that another part of the application made: have no part."""
+        while self._pipes:  # or the end of the first process would go unnoticed
             os.close(self._pipes.pop())
-        while self._children:
-            child = self._children.pop()
+        self._children.clear()
+
+    def _lost(self) -> CrewError:
+        return CrewError(
+            "a process that shares the training step has ended (killed, or out of memory; use "
+            "--threads 1 if it happens again)"
+        )
+
+
+def _end(pipes: list[int], children: list[int]) -> None:
+    while pipes:
+        os.close(pipes.pop())
+    while children:
+        child = children.pop()
+        if not _ended(child):
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            with suppress(ChildProcessError):
+                os.waitpid(child, 0)
+
+
+def _ended(child: int) -> bool:
+    """Whether a child has ended; it is collected then. The number of one that has not is safe."""
+    try:
+        return os.waitpid(child, os.WNOHANG)[0] != 0
+    except ChildProcessError:  # the system, or the application, has collected it
+        return True
+
+
+_crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+
+
+def _leave_all() -> None:
+    for crew in list(_crews):
+        crew.leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_all)

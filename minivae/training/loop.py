@@ -20,7 +20,7 @@ from minivae.data.pixels import BINARIZE, Source, gather
 from minivae.errors import ArgumentError, NotFiniteError
 from minivae.noise import RowNoise, generator, normal, permutation
 from minivae.optim import Adam
-from minivae.training.crew import Crew, available_cores, blas_threads, can_fork
+from minivae.training.crew import BlasThreads, Crew, can_fork, cores
 from minivae.training.steps import open_steps
 from minivae.training.watch import CHECK, Watch
 from minivae.vae import BLOCK, VAE, Terms
@@ -101,6 +101,7 @@ class Training:
         self.notice: Callable[[str], None] = warnings.warn
         self.source = ""
         self._steps: Any = None
+        self._watch: Any = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -134,28 +135,33 @@ class Training:
             optimizer are then as they were at most 100 steps before the step that is named.
         BackendError
             If a library was asked for to compute products, and cannot.
+        CrewError
+            If a process that shares the work ends. Then, and where a step is interrupted by any
+            other exception, the training stands at most 100 steps before, all numbers of one time.
         """
         if epochs < 1:
             raise ArgumentError(f"the number of epochs must be at least 1, not {epochs}")
-        if threads is not None and threads < 1:
-            raise ArgumentError(f"the number of threads must be at least 1, not {threads}")
+        cores(threads)  # says if it cannot be
         self.epochs, self.threads = epochs, threads
         source = Source(self.data.train, self.binarize)
         steps = open_steps(self.vae, self.adam, source, self.batch_size, threads)
+        library = "numpy", 1
         if self.vae.backend.name == "numpy":
             self.products = libraries.choose(self.products, steps.threads, self.notice)
-            steps.library = self.products
+            library = self.products, steps.threads
         self._steps, self._watch = steps, Watch(self)
         try:
             while self.epoch < epochs:
-                with np.errstate(all="ignore"):  # what is not finite is found by the watch
+                # What is not finite is found by the watch. The library is this run's from one
+                # `yield` to the next: in between, another run may have its own.
+                with np.errstate(all="ignore"), libraries.using(*library):
                     if not self._finish_epoch(steps, after_step):
                         return
                     record = self._record(steps)
                 yield record
         finally:
             steps.close()
-            self._steps = None
+            self._steps = self._watch = None  # no circle: memory is free as soon as it can be
 
     def begin(self) -> None:
         """Bring the steps to where this training stands in its epoch."""
@@ -186,8 +192,13 @@ class Training:
         self.begin()
         self._watch.keep()
         while self.step < self.steps_per_epoch:
-            loss = steps.step(self.step)
-            self.step += 1
+            try:
+                loss = steps.step(self.step)
+                self.step += 1
+            except BaseException:  # some numbers may be new by now, and others old
+                steps.close()
+                self._watch.restore()
+                raise
             self.seconds = time.perf_counter() - start
             if loss is not None and not math.isfinite(loss):
                 raise self._watch.diagnose(steps)
@@ -279,13 +290,11 @@ def evaluate(
     Raises
     ------
     ArgumentError
-        If the number of threads is below 1.
+        If the number of threads is below 1 or above 1024.
     NotFiniteError
         If the loss is not a finite number.
     """
-    asked, threads = threads, available_cores() if threads is None else threads
-    if threads < 1:
-        raise ArgumentError(f"the number of threads must be at least 1, not {threads}")
+    asked, threads = threads, cores(threads)
     size = max(1, BLOCK // vae.bound.samples)  # images at a time
     alone = vae.backend.name != "numpy" or threads == 1 or len(rows) < 2 * size or not can_fork()
     crew = Crew(1 if alone else threads)
@@ -302,7 +311,7 @@ def evaluate(
             )
 
     try:
-        with blas_threads(threads if alone and asked else 1), np.errstate(all="ignore"):
+        with BlasThreads(threads if alone and asked else 1), np.errstate(all="ignore"):
             crew.start(share)
             share()
             crew.wait()

@@ -6,16 +6,14 @@ The loop around them is training.py's, the mathematics formulas.py's, the proces
 from __future__ import annotations
 
 import warnings
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
-from minivae import products
 from minivae.backend import is_shared, shared_empty
 from minivae.data.pixels import Source, gather
 from minivae.noise import RowNoise
-from minivae.training.crew import Crew, available_cores, blas_threads, can_fork
+from minivae.training.crew import BlasThreads, Crew, can_fork, cores
 from minivae.training.sharing import Batch, parts
 
 
@@ -52,11 +50,6 @@ class Steps:
         out with the rest: bench/README.md. Where processes cannot share the work and nothing is
         said, NumPy's products use one: more of them wait for one another by spinning, and are many
         times slower as soon as another program has a core.
-
-    Attributes
-    ----------
-    library : str or None
-        What computes products, of `products.LIBRARIES`; None: what is in use.
     """
 
     asynchronous = False  # a step is done when it returns
@@ -66,9 +59,8 @@ class Steps:
     ) -> None:
         self.vae, self.adam, self.source = vae, adam, source
         self.batch_size = batch_size
-        self.library: str | None = None
         self._asked = threads
-        threads = available_cores() if threads is None else threads
+        threads = cores(threads)
         # A twin: a step that others take meanwhile does not disturb its buffers.
         self.model = vae.twin()
         crossing = sorted({layer.name for layer in vae.leaves() if layer.crosses_rows})
@@ -94,7 +86,7 @@ class Steps:
         self._batches: dict[int, Batch] = {}
         self._crew: Crew = Crew(self.members)
         self._started = self._under_way = False
-        self._limits: ExitStack | None = None
+        self._blas = BlasThreads(self.threads if self._asked else 1)
 
     def begin(
         self,
@@ -110,11 +102,7 @@ class Steps:
         self._prepare(self._for_all(order), eps, uniform)
         if first >= self._count:  # resumed after the last step of an epoch
             return
-        if self._limits is None:  # until `close`: BLAS's threads stay awake a while once called
-            self._limits = ExitStack()
-            self._limits.enter_context(blas_threads(self.threads if self._asked else 1))
-            if self.library is not None:
-                self._limits.enter_context(products.using(self.library, self.threads))
+        self._blas.hold()  # until `close`: BLAS's threads stay awake a while once called
         if self.members > 1 and not self._started:
             self._warm()
             self._crew.start(self._follow)
@@ -145,9 +133,7 @@ class Steps:
         self._crew.close()
         self._crew = Crew(self.members)
         self._started = False
-        if self._limits is not None:
-            self._limits.close()
-            self._limits = None
+        self._blas.release()
 
     def _for_all(self, order: np.ndarray) -> np.ndarray:
         """Return the order where the other processes see it, without a copy for each of them."""
