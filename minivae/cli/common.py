@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
+import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from minivae.errors import MinivaeError
+from minivae.errors import MinivaeError, shown
 
 
 class Commands(click.Group):
@@ -34,21 +37,45 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; where its output cannot be written, that is one line too."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (or it would be flushed once more)
+            name = "standard output" if error.filename is None else shown(error.filename)
+            say(f"Error: {name}: {error.strerror or error}")
+            sys.exit(1)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse; what was typed is not printed raw."""
+        with _printable_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; errors raised on purpose, and warnings, become one line each."""
-        try:
-            with warnings.catch_warnings():
-                warnings.showwarning = lambda message, *where: say(f"note: {message}")
+        with _printable_errors(), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *where: say(f"note: {message}")
+            try:
                 return super().invoke(ctx)
-        except MinivaeError as error:
-            raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:  # a training answers for itself: see interrupt.py
-            say("stopped")
-            raise SystemExit(128 + signal.SIGINT) from None
-        except MemoryError:
-            raise click.ClickException(
-                "out of memory: use a smaller model (--hidden), batch or data set"
-            ) from None
+            except MinivaeError as error:
+                raise click.ClickException(str(error)) from error
+            except KeyboardInterrupt:  # a training answers for itself: see interrupt.py
+                say("stopped")
+                raise SystemExit(128 + signal.SIGINT) from None
+            except MemoryError:
+                raise click.ClickException(
+                    "out of memory: use a smaller model (--hidden), batch or data set"
+                ) from None
+
+
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = printable(error.message, sys.stderr)
+        raise
 
 
 class Widths(click.ParamType):
@@ -96,13 +123,25 @@ class Finite(click.FloatRange):
         return number
 
 
+def printable(text: str, stream: Any) -> str:
+    """Return a text without what would steer a terminal, or what the stream cannot encode."""
+    safe = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return safe.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def tell(text: str, nl: bool = True) -> None:
+    """Print a result on standard output. Names in it have been through `errors.shown`."""
+    click.echo(printable(text, sys.stdout), nl=nl)
+
+
 def say(line: str) -> None:
     """Print a line on standard error: progress, warnings, what is not the result.
 
     A reader that has gone away (a closed terminal or pipe) is no reason to stop.
     """
     with suppress(OSError):
-        click.echo(line, err=True)
+        click.echo(printable(line, sys.stderr), err=True)
 
 
 def print_json(value: Any) -> None:
@@ -169,14 +208,18 @@ def load_run(run: Path, backend: Any = "numpy") -> Any:
 
 
 def load_run_data(checkpoint: Any, data: str | None, image_size: str | None = None) -> Any:
-    """Return the named data set, by default the run's own; it must have the model's image size."""
-    from minivae.data import load_data
+    """Return the named data set, by default the run's own; it must have the model's image size.
+
+    The run's own must be what it was trained on, bit by bit: else a test part could hold images
+    that were trained on, and a run from elsewhere could name any file of this machine.
+    """
+    from minivae.data import NAMES, load_data
     from minivae.data.pictures import MAX_SIDE
     from minivae.errors import DataError
 
     known = checkpoint.config.get("data", {})
-    source = data or known.get("source") or known.get("name")
-    if source is None:
+    source = data or known.get("source") or (known.get("name") in NAMES and known["name"])
+    if not source:
         raise DataError("the checkpoint does not say on what it was trained: name it with --data")
     if data is None and image_size is None and max(known.get("image_shape", [0])) <= MAX_SIDE:
         image_size = "x".join(map(str, known["image_shape"])) if "image_shape" in known else None
@@ -184,8 +227,18 @@ def load_run_data(checkpoint: Any, data: str | None, image_size: str | None = No
     if loaded.train.shape[1] != checkpoint.vae.pixels:
         rows, columns = loaded.image_shape
         raise DataError(
-            f"{loaded.name} has images of {rows}x{columns} = {loaded.train.shape[1]} pixels, the "
-            f"model takes {checkpoint.vae.pixels}: name other data with --data"
+            f"{shown(loaded.name)} has images of {rows}x{columns} = {loaded.train.shape[1]} "
+            f"pixels, the model takes {checkpoint.vae.pixels}: name other data with --data"
+        )
+    if known.get("fingerprint", loaded.fingerprint) != loaded.fingerprint:
+        if data is None:
+            raise DataError(
+                f"{shown(source)} is not what the run was trained on, or has changed since: name "
+                "the data with --data"
+            )
+        say(
+            f"note: {shown(source)} is not what the model was trained on; images of it may be "
+            "among those"
         )
     return loaded
 

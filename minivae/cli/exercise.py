@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from minivae.cli.common import Commands, Widths, data_option, say
+from minivae.cli.common import Commands, Widths, data_option, say, tell
 
 
 @click.group(cls=Commands)
@@ -38,8 +38,8 @@ def list_exercises() -> None:
         else:
             status = "started" if (folder / one.file).exists() else ""
         line = f"{one.number:2d}  {one.name:<24} {status:<9} lesson {one.page}  "
-        click.echo(line + one.task)
-    click.echo(_next(known))
+        tell(line + one.task)
+    tell(_next(known))
 
 
 @exercise.command()
@@ -54,9 +54,9 @@ def start(number: int) -> None:
 
     one = find(number)
     path = copy_task(one, Path())
-    click.echo(f"{path}: {one.task}")
-    click.echo(f"Its page is lesson {one.page}: minivae learn")
-    click.echo(f"Fill in the blanks (____), then: minivae exercise check {number}")
+    tell(f"{path}: {one.task}")
+    tell(f"Its page is lesson {one.page}: minivae learn")
+    tell(f"Fill in the blanks (____), then: minivae exercise check {number}")
 
 
 @exercise.command()
@@ -78,20 +78,20 @@ def check(number: int) -> None:
         if error.traceback:
             say(error.traceback.rstrip())
         if error.counts and state.note(folder, number, False).tries >= 2:
-            click.echo(_MORE.format(number))
+            tell(_MORE.format(number))
         raise
     progress = state.note(folder, number, verdict.passed)
     if verdict.printed:
-        click.echo(f"{one.file} prints:\n{verdict.printed.rstrip()}")
-    click.echo(f"Exercise {number}, {one.name}: {'right' if verdict.passed else 'not yet right'}")
+        tell(f"{one.file} prints:\n{verdict.printed.rstrip()}")
+    tell(f"Exercise {number}, {one.name}: {'right' if verdict.passed else 'not yet right'}")
     for line in verdict.lines:
-        click.echo(f"  {line}")
+        tell(f"  {line}")
     if verdict.passed:
-        click.echo(_next(state.load(folder)))
+        tell(_next(state.load(folder)))
         return
     if progress.tries >= 2:
-        click.echo(_MORE.format(number))
-    click.echo(f"Change {one.file}, then: minivae exercise check {number}")
+        tell(_MORE.format(number))
+    tell(f"Change {one.file}, then: minivae exercise check {number}")
     raise SystemExit(1)
 
 
@@ -113,12 +113,12 @@ def hint(number: int, grade: int) -> None:
     one = find(number)
     blank = stuck(one, Path())
     if blank is None:
-        click.echo(f"Nothing is wrong with {one.file}: minivae exercise check {number}")
+        tell(f"Nothing is wrong with {one.file}: minivae exercise check {number}")
         return
-    click.echo(f"{one.blanks[blank]}")
-    click.echo(f"  {hint(one.name, blank, grade, one.answers[blank])}")
+    tell(f"{one.blanks[blank]}")
+    tell(f"  {hint(one.name, blank, grade, one.answers[blank])}")
     if grade < 3:
-        click.echo(f"More: minivae exercise hint {number} --grade {grade + 1}")
+        tell(f"More: minivae exercise hint {number} --grade {grade + 1}")
 
 
 @exercise.command()
@@ -172,7 +172,7 @@ def build(
             raise MinivaeError("the loss is not finite any more: the weights are not saved")
         vae = own.as_vae()
         tested = evaluate(vae, loaded.test)
-        click.echo(
+        tell(
             f"epoch {epoch + 1}: train {np.mean(losses):.2f}, test {tested.loss:.2f} nats per image"
         )
     training = Training(vae, loaded)
@@ -181,7 +181,7 @@ def build(
     page = out / "explore.html"
     with replacing(page) as file:
         file.write(explore_page(vae, loaded, "my own VAE").encode())
-    click.echo(f"Your VAE is in {out}; its explorer is {page}")
+    tell(f"Your VAE is in {out}; its explorer is {page}")
     if not no_open:
         click.launch(str(page))
 

@@ -18,8 +18,10 @@ from minivae.cli.common import (
     out_option,
     run_argument,
     seed_option,
+    tell,
 )
 from minivae.cli.use import encode_part
+from minivae.errors import shown
 
 
 @click.command()
@@ -71,7 +73,7 @@ def trace(
     else:
         saved = load_run(run)
         loaded = load_run_data(saved, data, image_size)
-        vae, title = saved.vae, f"One training step of {run.resolve().stem}"
+        vae, title = saved.vae, f"One training step of {shown(run.resolve().stem)}"
         cut = saved.config.get("data", {}).get("binarize") == "threshold"
         binarize = "threshold" if cut else "none"
         x = loaded.pixels("train", slice(count), binarize=binarize, dtype=vae.dtype)
@@ -79,14 +81,14 @@ def trace(
     if html is not None:
         with replacing(html) as file:
             file.write(trace_page(traced, title).encode())
-        click.echo(f"{html}: open it in a browser")
+        tell(f"{shown(html)}: open it in a browser")
     if png is not None:
         from minivae.looking import plots
 
         plots.save_step(png, traced, title)
-        click.echo(f"{png}: the graph of the step")
+        tell(f"{shown(png)}: the graph of the step")
     if html is None and png is None:
-        click.echo(trace_text(traced), nl=False)
+        tell(trace_text(traced), nl=False)
 
 
 @click.command()
@@ -105,10 +107,10 @@ def explore(run: Path, data: str | None, image_size: str | None, out: Path) -> N
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
     binarize = saved.config.get("data", {}).get("binarize", "none")
-    page = explore_page(saved.vae, loaded, run.resolve().stem, binarize).encode()
+    page = explore_page(saved.vae, loaded, shown(run.resolve().stem), binarize).encode()
     with replacing(out) as file:
         file.write(page)
-    click.echo(f"{out} ({len(page) / 1e6:.1f} MB): open it in a browser")
+    tell(f"{shown(out)} ({len(page) / 1e6:.1f} MB): open it in a browser")
 
 
 @click.command()
@@ -138,8 +140,8 @@ def traverse(
     units = [unit for unit in order if everything or variance[unit] > ACTIVE]
     if not units:
         raise ArgumentError(
-            f"no unit of {run} is active (variance of mu above {ACTIVE}): the decoder does without "
-            "them; --all draws them nevertheless"
+            f"no unit of {shown(run)} is active (variance of mu above {ACTIVE}): the decoder does "
+            "without them; --all draws them nevertheless"
         )
     values = np.linspace(-3, 3, steps)
     z = np.zeros((len(units), steps, saved.vae.latent), np.float32)
@@ -148,9 +150,9 @@ def traverse(
     images = saved.vae.decode(z.reshape(-1, saved.vae.latent)).reshape(*z.shape[:2], -1)
     names = [f"z[{unit}]  {variance[unit]:.2f}" for unit in units]
     plots.save_traverse(out, images, loaded.image_shape, [float(f"{v:.3g}") for v in values], names)
-    click.echo(
-        f"{len(units)} of {saved.vae.latent} units from -3 to 3 in {out}; the number beside a unit "
-        "is the variance of its mu"
+    tell(
+        f"{len(units)} of {saved.vae.latent} units from -3 to 3 in {shown(out)}; the number beside "
+        "a unit is the variance of its mu"
     )
 
 
@@ -174,11 +176,11 @@ def manifold(run: Path, count: int, out: Path) -> None:
     latent = saved.vae.latent
     if latent != 2:
         raise ArgumentError(
-            f"{run} has {latent} latent dimension{'s' * (latent > 1)}, a plane has 2: train with "
-            "--latent 2, or see each unit with minivae traverse"
+            f"{shown(run)} has {latent} latent dimension{'s' * (latent > 1)}, a plane has 2: train "
+            "with --latent 2, or see each unit with minivae traverse"
         )
     values = [NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)]
     across, up = np.meshgrid(values, values)
     images = saved.vae.decode(np.stack([across, up], axis=-1).reshape(-1, 2).astype(np.float32))
     plots.save_manifold(out, images.reshape(count, count, -1), image_shape(saved), values)
-    click.echo(f"{count} x {count} points of the plane in {out}")
+    tell(f"{count} x {count} points of the plane in {shown(out)}")

@@ -18,6 +18,7 @@ from minivae.cli.common import (
     load_run_data,
     print_json,
     say,
+    tell,
 )
 
 ROWS = 8  # real images on which a trained model is checked
@@ -101,7 +102,7 @@ def _suite(seed: int, as_json: bool) -> bool:
     if as_json:
         print_json({name: outcome.to_dict() for name, outcome in outcomes})
     else:
-        click.echo(summary(outcomes))
+        tell(summary(outcomes))
     return all(outcome.passed for _, outcome in outcomes)
 
 
@@ -112,7 +113,7 @@ def _gallery(seed: int, as_json: bool) -> bool:
     if as_json:
         print_json({"faults": [{**vars(one), "named": one.named} for one in findings]})
     else:
-        click.echo(print_gallery(findings))
+        tell(print_gallery(findings))
     return all(one.caught for one in findings)
 
 
@@ -179,7 +180,7 @@ def _report(target: str, layer: Any, inputs: list[Any], seed: int, as_json: bool
     if as_json:
         print_json({name: outcome.to_dict() for name, outcome in outcomes.items()})
     else:
-        click.echo("\n".join(map(str, outcomes.values())))
+        tell("\n".join(map(str, outcomes.values())))
     return all(outcome.passed for outcome in outcomes.values())
 
 

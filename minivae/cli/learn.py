@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from minivae.cli.common import out_option
+from minivae.cli.common import out_option, tell
+from minivae.errors import shown
 
 
 @click.command()
@@ -33,7 +34,7 @@ def learn(out: Path, no_open: bool, notebook: bool) -> None:
     if notebook:
         site |= book.notebooks()
     write(out, site)
-    click.echo(f"{len(site)} files in {out}: begin with {out / 'index.html'}")
+    tell(f"{len(site)} files in {shown(out)}: begin with {shown(out / 'index.html')}")
     if not no_open:
         click.launch(str(out / "index.html"))
 
@@ -60,6 +61,6 @@ def play(out: Path, step: bool, open_it: bool) -> None:
 
     page = (step_page() if step else play_page()).encode()
     write(out.parent, {out.name: page})
-    click.echo(f"{out} ({len(page) / 1e6:.1f} MB): open it in a browser")
+    tell(f"{shown(out)} ({len(page) / 1e6:.1f} MB): open it in a browser")
     if open_it:
         click.launch(str(out))

@@ -13,10 +13,18 @@ from typing import Any
 
 import click
 
-from minivae.cli.common import Finite, Layers, backend_options, image_size_option, open_backend, say
+from minivae.cli.common import (
+    Finite,
+    Layers,
+    backend_options,
+    image_size_option,
+    open_backend,
+    say,
+    tell,
+)
 from minivae.cli.interrupt import Interrupts
 from minivae.cli.progress import Progress
-from minivae.errors import ArgumentError, MinivaeError, NotFiniteError
+from minivae.errors import ArgumentError, MinivaeError, NotFiniteError, shown
 
 # What makes a run this run: to go on with another value would be neither the old nor a new one.
 # The learning rate may change: a smaller one is the remedy for numbers that went out of range.
@@ -204,10 +212,10 @@ def train(
             training = resumed(folder, loaded, chosen, ctx)
             epochs, threads = training.epochs or epochs, training.threads
             run.write_history(training.history)
-            say(f"resuming {folder} after epoch {training.epoch}, step {training.step}")
+            say(f"resuming {shown(folder)} after epoch {training.epoch}, step {training.step}")
         elif run.checkpoint.exists() and not overwrite:
             raise MinivaeError(
-                f"{folder} holds a run already: continue it with --resume, replace it with "
+                f"{shown(folder)} holds a run already: continue it with --resume, replace it with "
                 "--overwrite, or choose another directory with --out"
             )
         else:
@@ -221,7 +229,7 @@ def train(
         if training.history:
             draw_pictures(folder, training)
             last = training.history[-1]
-            click.echo(f"test loss {last.test_loss:.2f} nats per image; results in {folder}")
+            tell(f"test loss {last.test_loss:.2f} nats per image; results in {shown(folder)}")
 
 
 def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: Any = None) -> None:
@@ -248,14 +256,16 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
                 if interrupts.status is not None:
                     break
         except NotFiniteError as error:
-            kept = f"; {run.path} keeps the last checkpoint" if run.checkpoint.exists() else ""
+            kept = (
+                f"; {shown(run.path)} keeps the last checkpoint" if run.checkpoint.exists() else ""
+            )
             raise NotFiniteError(f"{error}{kept}") from None
         except CrewError as error:
             lost = error
         finally:
             progress.clear()
         folder = run.finish(training)
-    again = f"minivae train --resume --out {shlex.quote(str(folder))}"
+    again = f"minivae train --resume --out {shlex.quote(shown(folder))}"
     if lost is not None:
         raise MinivaeError(
             f"{lost}; epoch {training.epoch}, step {training.step} is saved: go on with {again}"
@@ -265,8 +275,8 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
         raise SystemExit(interrupts.status)
     if folder != run.path:
         raise MinivaeError(
-            f"{run.failed}: the trained model is in {folder} instead; its pictures are drawn "
-            f"with {again}"
+            f"{run.failed}: the trained model is in {shown(folder)} instead; its pictures are "
+            f"drawn with {again}"
         )
 
 
@@ -297,10 +307,10 @@ def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
         known = {**training.vae.spec(), **vars(training)}[name]
         if value != known:
             option = "--" + name.replace("_", "-")
-            shown = [",".join(map(str, v)) if name == "hidden" else v for v in (known, value)]
+            both = [",".join(map(str, v)) if name == "hidden" else v for v in (known, value)]
             raise MinivaeError(
-                f"{folder} was begun with {option} {shown[0]}, not {shown[1]}: leave {option} out, "
-                "or begin another run with --out"
+                f"{shown(folder)} was begun with {option} {both[0]}, not {both[1]}: leave {option} "
+                "out, or begin another run with --out"
             )
     if _given(ctx, "lr"):
         training.adam.lr = ctx.params["lr"]

@@ -23,7 +23,9 @@ from minivae.cli.common import (
     print_json,
     run_argument,
     seed_option,
+    tell,
 )
+from minivae.errors import shown
 
 
 @click.command()
@@ -74,9 +76,9 @@ def evaluate(
         print_json(result)
         return
     pixels = {"none": "grey pixels", "threshold": "pixels cut at 0.5", "sampled": "sampled pixels"}
-    click.echo(
+    tell(
         f"loss {terms.loss:.2f}  nll {terms.nll:.2f}  kl {terms.kl:.2f}  nats per image\n"
-        f"on {len(rows):,} {part} images of {loaded.name}, {pixels[binarize]}, "
+        f"on {len(rows):,} {part} images of {shown(loaded.name)}, {pixels[binarize]}, "
         f"beta {saved.vae.beta:g}, one draw of z an image (seed {seed})\n"
         f"{active} of {saved.vae.latent} latent units active (variance of mu above 0.01)"
     )
@@ -94,7 +96,7 @@ def sample(run: Path, count: int, seed: int, out: Path) -> None:
     saved = load_run(run)
     columns = max(1, round(count**0.5))
     plots.save_grid(out, saved.vae.sample(count, seed), image_shape(saved), columns)
-    click.echo(f"{count} samples in {out}")
+    tell(f"{count} samples in {shown(out)}")
 
 
 @click.command()
@@ -111,7 +113,7 @@ def reconstruct(run: Path, data: str | None, image_size: str | None, count: int,
     loaded = load_run_data(saved, data, image_size)
     x = loaded.pixels(rows=slice(count), dtype=saved.vae.dtype)
     plots.save_pairs(out, x, saved.vae.reconstruct(x), loaded.image_shape, min(8, len(x)))
-    click.echo(f"{len(x)} images and their reconstructions in {out}")
+    tell(f"{len(x)} images and their reconstructions in {shown(out)}")
 
 
 @click.command()
@@ -151,7 +153,7 @@ def interpolate(
     images = saved.vae.decode(walk.reshape(-1, saved.vae.latent)).reshape(pairs, count, -1)
     rows = np.concatenate([x[:pairs, None], images, x[pairs:, None]], axis=1)
     plots.save_grid(out, rows.reshape(-1, x.shape[1]), loaded.image_shape, count + 2)
-    click.echo(f"{pairs} walks of {count} images in {out}, between the two test images of each")
+    tell(f"{pairs} walks of {count} images in {shown(out)}, between the two test images of each")
 
 
 @click.command()
@@ -176,7 +178,7 @@ def encode(run: Path, data: str | None, image_size: str | None, out: Path) -> No
             arrays[f"{part}_labels"] = labels
     with replacing(out) as file:
         np.savez(file, **arrays)
-    click.echo(f"{', '.join(arrays)} in {out}")
+    tell(f"{', '.join(arrays)} in {shown(out)}")
 
 
 @click.command()
@@ -192,7 +194,7 @@ def info(run: Path | None, as_json: bool) -> None:
         facts |= in_words(facts.pop("cupy"))
     width = max(map(len, facts))
     for name, value in facts.items():
-        click.echo(f"{name:<{width}}  {value}")
+        tell(f"{name:<{width}}  {value}")
 
 
 def machine_facts() -> dict[str, Any]:
@@ -236,7 +238,7 @@ def in_words(cupy: dict[str, Any]) -> dict[str, str]:
 def run_facts(run: Path) -> dict[str, Any]:
     """Return what a checkpoint says of its model, data and training."""
     saved = load_run(run)
-    facts = {"file": str(run), "written by": f"minivae {saved.config.get('minivae', '?')}"}
+    facts = {"file": shown(run), "written by": f"minivae {saved.config.get('minivae', '?')}"}
     facts |= saved.config["model"]
     facts["parameters"] = int(saved.vae.theta.size)
     facts |= {key: saved.config["data"][key] for key in ("name", "image_shape", "binarize")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minivae.errors import DataError, WriteError
+from minivae.errors import DataError, WriteError, shown
 from minivae.storage.arrays import read_npz
 from minivae.storage.files import replacing
 from minivae.training import Training
@@ -85,7 +85,7 @@ class Snapshots:
         if (frames.dtype, frames.shape[1:], epochs.shape, epochs.dtype.kind) != (
             np.uint8, (IMAGES, training.vae.pixels), frames.shape[:1], "i",
         ):  # fmt: skip
-            self.notice(f"snapshots: {self.path} holds no frames of this model")
+            self.notice(f"snapshots: {shown(self.path)} holds no frames of this model")
             return
         kept = epochs <= training.epoch
         self.epochs, self.frames = epochs[kept].tolist(), list(frames[kept])

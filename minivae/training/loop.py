@@ -17,7 +17,7 @@ from minivae import products as libraries
 from minivae.backend import shared_empty
 from minivae.data.dataset import Dataset
 from minivae.data.pixels import BINARIZE, Source, gather
-from minivae.errors import ArgumentError, NotFiniteError
+from minivae.errors import ArgumentError, NotFiniteError, shown
 from minivae.noise import RowNoise, generator, normal, permutation
 from minivae.optim import Adam
 from minivae.training.crew import BlasThreads, Crew, can_fork, cores
@@ -86,7 +86,8 @@ class Training:
             raise ArgumentError(f"binarize {binarize!r} is unknown: {', '.join(BINARIZE)}")
         if data.train.shape[1] != vae.pixels:
             raise ArgumentError(
-                f"{data.name} has images of {data.train.shape[1]} pixels, the model {vae.pixels}"
+                f"{shown(data.name)} has images of {data.train.shape[1]} pixels, the model "
+                f"{vae.pixels}"
             )
         self.vae, self.data = vae, data
         self.adam = Adam(vae.parameters, vae.backend, lr)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minivae.data import Dataset
-from minivae.errors import ArgumentError
+from minivae.errors import ArgumentError, shown
 from minivae.looking.latent import Plane, by_use, main_plane
 from minivae.looking.pages import asset, fill, page
 from minivae.vae import VAE
@@ -47,7 +47,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
     """
     if data.test.shape[1] != vae.pixels:
         raise ArgumentError(
-            f"the model takes images of {vae.pixels} pixels, those of {data.name} have "
+            f"the model takes images of {vae.pixels} pixels, those of {shown(data.name)} have "
             f"{data.test.shape[1]}: give the data that it was trained on with --data"
         )
     binarize = binarize if binarize == "threshold" else "none"
@@ -75,7 +75,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
         **_map(mu, plane),
     }
     words = {
-        "title": html.escape(title),
+        "title": html.escape(title := shown(title)),
         "facts": html.escape(_summary(vae, data)),
         "by_label": "" if data.test_labels is None else ", coloured by label",
         "axes": _axes_line(plane),
@@ -196,7 +196,7 @@ def _summary(vae: VAE, data: Dataset) -> str:
     widths = " \u2192 ".join(map(str, [vae.pixels, *vae.hidden, vae.latent]))
     rows, columns = data.image_shape
     return (
-        f"{data.name}, {rows}\u00d7{columns} \u00b7 {widths} \u00b7 "
+        f"{shown(data.name)}, {rows}\u00d7{columns} \u00b7 {widths} \u00b7 "
         f"{vae.parameters.size:,} parameters \u00b7 \u03b2 = {vae.beta:g}"
     )
 

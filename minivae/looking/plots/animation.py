@@ -5,9 +5,8 @@ Where the frames come from, and where they are kept, is for snapshots.py.
 
 from __future__ import annotations
 
-import tempfile
+import io
 from collections.abc import Sequence
-from pathlib import Path as File
 
 import numpy as np
 from matplotlib.animation import PillowWriter
@@ -39,14 +38,13 @@ def save_animation(
     picture = axes.imshow(sheets[0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     title = axes.set_title(titles[0], fontsize=9, pad=4)
     writer = PillowWriter(fps=min(10, max(2, len(frames) / SECONDS)))
-    # The writer wants a path of its own, ending in .gif.
-    with tempfile.TemporaryDirectory() as folder:
-        beside = File(folder, "frames.gif")
-        with writer.saving(figure, str(beside), DPI):
-            for i in [*range(len(sheets)), *[len(sheets) - 1] * round(LAST * writer.fps)]:
-                picture.set_data(sheets[i])
-                title.set_text(titles[i])
-                writer.grab_frame()
-        content = beside.read_bytes()
+    content = io.BytesIO()
+    content.name = "frames.gif"  # the writer wants a path ending so, the library below only a name
+    with writer.saving(figure, content.name, DPI):
+        writer.outfile = content
+        for i in [*range(len(sheets)), *[len(sheets) - 1] * round(LAST * writer.fps)]:
+            picture.set_data(sheets[i])
+            title.set_text(titles[i])
+            writer.grab_frame()
     with replacing(path) as file:
-        file.write(content)
+        file.write(content.getbuffer())

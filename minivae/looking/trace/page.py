@@ -13,6 +13,7 @@ from importlib.resources import files
 import numpy as np
 
 from minivae import formulas
+from minivae.errors import shown
 from minivae.looking.trace.report import (
     PARTS,
     by_part,
@@ -45,12 +46,12 @@ def trace_page(trace: Trace, title: str) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{escape(title)}: one training step</title>
+<title>{escape(shown(title))}: one training step</title>
 <style>
 {files("minivae.looking.trace").joinpath("page.css").read_text("utf-8")}</style>
 </head>
 <body>
-<h1>{escape(title)}</h1>
+<h1>{escape(shown(title))}</h1>
 <p>{escape(headline(trace))}.</p>
 <p>{escape(summary(trace))} Follow a name in a formula to where it was made; unfold a source to
 read what ran. To do it yourself: <code>minivae exercise list</code>.</p>
