@@ -178,6 +178,42 @@ def test_eight_two_paths_meet(browser, site):
     quiet(browser)
 
 
+def test_nine_three_likelihoods(browser, site):
+    script = opened(browser, site, 9)
+    names = {"one": "bernoulli", "three": "continuous-bernoulli"}
+    for logit in (0.0, 2.0, 6.0):
+        move(browser, "likelihoods-eta", logit)
+        for name, kind in names.items():
+            area, nll = values(browser, name)
+            assert area == pytest.approx(script["area"](kind, logit, script["X"]), abs=6e-5)
+            log_p = script["log_p"](kind, logit, np.array([[0.8]])).item()
+            assert nll == pytest.approx(-log_p, abs=6e-4)
+        area, nll = values(browser, "two")
+        mean = 1 / (1 + np.exp(-logit))
+        assert area == 1
+        log_p = script["log_p"]("gaussian", mean, np.array([[0.8]]), -3.0).item()
+        assert nll == pytest.approx(-log_p, abs=6e-4)
+    assert values(browser, "mean") == [0.8358, 0.9975]  # the page's
+    quiet(browser)
+
+
+def test_ten_shares_of_draws(browser, site):
+    script = opened(browser, site, 10)
+    assert values(browser, "logp") == [pytest.approx(-4.4092, abs=1e-3)]  # lesson 4's
+    net, rng = script["decoder"](), np.random.default_rng(3)
+    for power, within in ((0, 0.6), (4, 0.1), (6, 0.03)):
+        move(browser, "weights-k", power)
+        log_w = script["log_weights"](net, rng.standard_normal((4000, 2**power)))
+        assert values(browser, "bound")[0] == pytest.approx(
+            script["log_mean"](log_w).mean(), abs=within
+        )
+        assert 1 <= values(browser, "ess")[0] <= 2**power
+    before = read(browser, "one")
+    browser.drag("#weights-anew", (0.5, 0.5))
+    assert read(browser, "one") != before
+    quiet(browser)
+
+
 def test_keys_turn_the_page_and_a_phone_shows_all(site):
     browser = Browser(390, 844, touch=True)
     try:

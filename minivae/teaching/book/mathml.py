@@ -88,6 +88,8 @@ class _Reader:
             return f'<mspace width="{SPACES[token]}em"></mspace>'
         if token.startswith("\\"):
             return self.word(token[1:])
+        if token == "'":
+            return '<mo lspace="0" rspace="0">′</mo>'
         if token in "()[]|":
             return f'<mo stretchy="false">{token}</mo>'
         return f"<mo>{escape(token.replace('-', '−'))}</mo>"

@@ -188,4 +188,4 @@ function legend(box, names) {
 }
 
 const tiny = (value) => (value === 0 ? "0" : value.toExponential(1).replace("-", "−").replace("e−", "e-").replace("e+", "e"));
-const range = (from, to, count) => Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1));
+const range = (from, to, count) => Array.from({ length: count }, (_, i) => from + ((to - from) * i) / Math.max(1, count - 1));
