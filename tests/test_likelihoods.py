@@ -3,12 +3,17 @@
 What holds of all of them is in test_conformance.py.
 """
 
+import math
+
 import numpy as np
 import pytest
 
 from minivae.errors import ArgumentError
 from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, spec
 from minivae.parts.continuous_bernoulli import ContinuousBernoulli
+from minivae.parts.gamma import digamma, log_gamma
+from minivae.parts.gaussian import Gaussian, OptimalGaussian
+from minivae.parts.gaussian_each import LEAST, DecodedGaussian
 
 LOGITS = [0.0, 1e-30, 1e-6, 1e-3, 0.03, 0.499, 0.501, 0.999, 1.001, 3.0, 20.0, 90.0, 1000.0]
 
@@ -31,6 +36,73 @@ def test_the_continuous_bernoulli_is_exact_everywhere(dtype, error):
     np.testing.assert_allclose(-log_p, value.astype(float), rtol=error, atol=error)
     np.testing.assert_allclose(slope, mean.astype(float), rtol=4 * error, atol=error)
     assert part.backward(np.ones(len(l), dtype)) == pytest.approx(-slope[:, None])
+
+
+def test_the_optimal_variance_is_the_best_and_the_mean_squared_error():
+    rng = np.random.default_rng(0)
+    eta, x = rng.standard_normal((2, 6, 4))
+    best, learned = OptimalGaussian(4, dtype="float64"), Gaussian(4, dtype="float64")
+    value, deta = best.nll(eta, x, 1 / 6)
+    deta = deta.copy()
+    assert np.exp(best.params["logvar"][0]) == pytest.approx(((x - eta) ** 2).mean(), rel=1e-13)
+    for off in (-0.1, 0.1, 0):
+        learned.params["logvar"][...] = np.log(((x - eta) ** 2).mean()) + off
+        assert learned.nll(eta, x, 1 / 6)[0] >= value - 1e-12 * off**2
+    np.testing.assert_allclose(deta, learned.nll(eta, x, 1 / 6)[1], rtol=1e-12)
+    # That deta is the slope of the value with the variance following the errors:
+    step = 1e-6 * np.eye(24).reshape(24, 6, 4)
+    ends = [[best.nll(eta + sign * h, x, 1 / 6)[0] for h in step] for sign in (1, -1)]
+    slopes = (np.array(ends[0]) - ends[1]) / 2e-6
+    np.testing.assert_allclose(deta.ravel(), slopes, rtol=1e-7, atol=1e-9)
+
+
+def test_a_pixel_that_is_met_exactly_does_not_run_away():
+    """Half of the pixels are always black; gradient descent on them alone meets the bound."""
+    x = np.zeros((8, 2))
+    part = DecodedGaussian(2, dtype="float64")
+    eta = np.zeros((8, 4))
+    for _ in range(2000):
+        eta -= part.nll(eta, x, 1.0)[1]
+    assert part.nll(eta, x, 1 / 16)[0] >= 0.5 * (LEAST + np.log(2 * np.pi))
+    assert (abs(part.nll(eta, x, 1.0)[1]) < 1e-3).all()  # nothing is left to be gained
+    eta[:, 2:] = -1e6
+    value, deta = part.nll(eta, x, 1.0)
+    assert np.isfinite(value) and np.isfinite(deta).all()
+
+
+@pytest.mark.parametrize(
+    "text, good, bad",
+    [
+        ("bernoulli", 0.3, -0.1),
+        ("continuous-bernoulli", 1, 1.5),
+        ("discretised-logistic", 51 / 255, 0.3),
+        ("poisson", 300, 0.5),
+        ("negative-binomial", 0, -1),
+        ("gaussian", -70, np.inf),
+        ("categorical:2", 1, 0.3),
+        ("categorical:2", 1, 0),
+    ],
+)
+def test_what_a_likelihood_is_for(text, good, bad):
+    part, settings = spec.find(LIKELIHOODS, text, "likelihood")
+    assert not part(2, **settings).outside(np.array([[good, 0], [0, 1]], "float32")).any()
+    assert part(2, **settings).outside(np.array([[bad, 0], [0, 1]], "float32"))[0].any()
+
+
+@pytest.mark.parametrize("text", ["categorical", "categorical:2", "categorical:3,1", "student:2"])
+def test_settings_that_do_not_fit_are_refused(text):
+    part, settings = spec.find(LIKELIHOODS, text, "likelihood")
+    with pytest.raises(ArgumentError, match=r"4 columns|above 2"):
+        part(4, **settings)
+
+
+def test_log_gamma_and_its_slope():
+    """Against the C library, and digamma by its own law: psi(z + 1) = psi(z) + 1/z, -Euler at 1."""
+    z = np.array([0.01, 0.5, 1, 2, 7.999, 8, 30.5, 1e4])
+    expected = [math.lgamma(one) for one in z]
+    np.testing.assert_allclose(log_gamma(z), expected, rtol=1e-14, atol=3e-14)
+    np.testing.assert_allclose(digamma(z + 1), digamma(z) + 1 / z, rtol=1e-13)
+    assert digamma(np.ones(1)) == pytest.approx(-np.euler_gamma, abs=1e-14)
 
 
 def test_a_text_names_a_part_and_is_written_again():

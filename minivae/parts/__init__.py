@@ -5,14 +5,24 @@ one file with its formulas and their derivations, and one line here.
 """
 
 from minivae.parts.bernoulli import Bernoulli
+from minivae.parts.categorical import Categorical
 from minivae.parts.continuous_bernoulli import ContinuousBernoulli
+from minivae.parts.discretised_logistic import DiscretisedLogistic
 from minivae.parts.elbo import Elbo
-from minivae.parts.gaussian import Gaussian
+from minivae.parts.gaussian import FixedGaussian, Gaussian, OptimalGaussian
+from minivae.parts.gaussian_each import DecodedGaussian, FeatureGaussian
 from minivae.parts.gaussian_posterior import GaussianPosterior
 from minivae.parts.importance import DoublyReparameterized, Iwae, StickingTheLanding
+from minivae.parts.negative_binomial import NegativeBinomial
+from minivae.parts.poisson import Poisson
 from minivae.parts.standard_normal import StandardNormal
+from minivae.parts.student import Student
 
-LIKELIHOODS = (Bernoulli, ContinuousBernoulli, Gaussian)
+LIKELIHOODS = (
+    *(Bernoulli, ContinuousBernoulli, DiscretisedLogistic, Poisson, NegativeBinomial),
+    *(Gaussian, FixedGaussian, FeatureGaussian, DecodedGaussian, OptimalGaussian, Student),
+    Categorical,
+)
 POSTERIORS = (GaussianPosterior,)
 PRIORS = (StandardNormal,)
 BOUNDS = (Elbo, Iwae, StickingTheLanding, DoublyReparameterized)

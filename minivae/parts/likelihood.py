@@ -16,6 +16,9 @@ from minivae.params import ALL, Array
 
 # Which x a likelihood is for, in words.
 UNIT = "numbers from 0 to 1"
+LEVELS = "grey levels, k/255"
+COUNTS = "whole numbers from 0"
+ONE_HOT = "one 1 in each group of columns, and zeros"
 ANY = "any numbers"
 
 
@@ -34,12 +37,24 @@ class Likelihood(Layer):
     eta: ClassVar[str] = "eta"  # what its eta is called
     support: ClassVar[str]  # which x it is for, in words: UNIT, ...
     discrete: ClassVar[bool] = False  # whether p is a probability, not a density
+    unit: ClassVar[str] = "nats"  # in which its loss is usually told
 
     def __init__(
         self, pixels: int, shapes: Mapping[str, Shape] | None = None, **settings: Any
     ) -> None:
         super().__init__(shapes, **settings)
         self.pixels = pixels
+
+    def outside(self, x: np.ndarray) -> np.ndarray:
+        """Return which entries of data x (B, D) are not in the support, (B, D)."""
+        if self.support == ANY:
+            return ~np.isfinite(x)
+        if self.support == COUNTS:
+            return ~((x >= 0) & (x == np.rint(x)))
+        within = (x >= 0) & (x <= 1)
+        if self.support == LEVELS:
+            within &= np.abs(255 * x - np.rint(255 * x)) < 1e-3
+        return ~within
 
     def forward(self, eta: Array, x: Array) -> Array:
         """Return log p(x|eta) of each image, (B,), in nats."""
@@ -58,7 +73,10 @@ class Likelihood(Layer):
         raise NotImplementedError
 
     def page(self) -> tuple[str, str]:
-        """Return mean and -log p of one pixel as JavaScript expressions of l (its eta) and x."""
+        """Return mean and -log p of one pixel as JavaScript expressions.
+
+        They see l, its eta, and x; d, its number; e, all of eta.
+        """
         raise NotImplementedError
 
     def sample(self, eta: Array, rng: np.random.Generator) -> np.ndarray:
@@ -82,7 +100,7 @@ class Pixelwise(Likelihood):
     def __init__(self, pixels: int, own: int = 0, **settings: Any) -> None:
         super().__init__(pixels, {self.own: (own,)} if own else None, **settings)
         self.formulas = self.backend.twins(type(self).formula, linear_backward_bias)
-        self.constants: tuple[float, ...] = ()
+        self.constants: tuple[Any, ...] = ()
 
     def initial(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         """Return zeros."""

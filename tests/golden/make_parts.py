@@ -25,11 +25,86 @@ def continuous_bernoulli(eta, own):
     return D.ContinuousBernoulli(logits=eta, lims=(0.5, 0.5), validate_args=False)
 
 
+def floor(raw):
+    """The bound that log variances of a pixel have, sigma above e^-6."""
+    return torch.nn.functional.softplus(raw + 12.0, threshold=1000) - 12.0
+
+
+class Logistic255:
+    """A logistic distribution cut into the 256 levels k/255; its outer bins have no outer end."""
+
+    def __init__(self, eta, own):
+        self.eta, self.scale = eta, torch.exp(own["logscale"])
+
+    def log_prob(self, x):
+        """Log of the difference of two distribution functions."""
+        upper = torch.sigmoid((x + 1 / 510 - self.eta) / self.scale)
+        lower = torch.sigmoid((x - 1 / 510 - self.eta) / self.scale)
+        upper = torch.where(x > 0.999, torch.ones_like(upper), upper)
+        lower = torch.where(x < 0.001, torch.zeros_like(lower), lower)
+        return torch.log(upper - lower)
+
+
+def negative_binomial(eta, own):
+    """Mean e^eta, and r of each column."""
+    return D.NegativeBinomial(torch.exp(own["logr"]), logits=eta - own["logr"])
+
+
+class Groups:
+    """Independent one-hot groups of columns."""
+
+    def __init__(self, eta, own):
+        self.parts = [D.OneHotCategorical(logits=one) for one in eta.split(GROUPS, 1)]
+
+    def log_prob(self, x):
+        """Their sum."""
+        each = zip(self.parts, x.split(GROUPS, 1), strict=True)
+        return torch.stack([part.log_prob(one) for part, one in each], 1)
+
+
+def one_hot(rows, columns):
+    """Draw the groups' categories."""
+    each = [torch.eye(n)[torch.randint(n, (rows,))] for n in GROUPS]
+    return torch.cat(each, 1)
+
+
+def levels(rows, columns):
+    """Draw grey levels, with black and white among them."""
+    x = torch.randint(256, (rows, columns)) / 255
+    x[0, 0], x[1, 1] = 0, 1
+    return x
+
+
+def counts(rows, columns):
+    """Draw counts."""
+    return torch.randint(12, (rows, columns)).double()
+
+
+GROUPS = (3, 2)
+LOGVAR, RAW = torch.tensor([-0.7]), torch.tensor([-0.7, 0.4, -11.0])
 # Likelihood: numbers of eta a pixel, its own parameters, how x is made, its distribution.
 LIKELIHOODS = {
     "bernoulli": (1, {}, torch.rand, lambda eta, own: D.Bernoulli(logits=eta, validate_args=False)),
     "continuous-bernoulli": (1, {}, torch.rand, continuous_bernoulli),
-    "gaussian": (1, {"logvar": torch.tensor([-0.7])}, torch.randn, normal),
+    "discretised-logistic": (1, {"logscale": torch.tensor([-0.5])}, levels, Logistic255),
+    "poisson": (1, {}, counts, lambda eta, own: D.Poisson(torch.exp(eta))),
+    "negative-binomial": (1, {"logr": torch.tensor([-1.0, 0.3, 2.5])}, counts, negative_binomial),
+    "gaussian": (1, {"logvar": LOGVAR}, torch.randn, normal),
+    "gaussian-fixed": (1, {}, torch.randn, lambda eta, own: D.Normal(eta, 0.1**0.5)),
+    "gaussian-features": (
+        *(1, {"raw": RAW}, torch.randn),
+        lambda eta, own: D.Normal(eta, torch.exp(floor(own["raw"]) / 2)),
+    ),
+    "gaussian-decoded": (
+        *(2, {}, torch.randn),
+        lambda eta, own: D.Normal(eta[:, :PIXELS], torch.exp(floor(eta[:, PIXELS:]) / 2)),
+    ),
+    "gaussian-optimal": (1, {"logvar": LOGVAR}, torch.randn, normal),
+    "student": (
+        *(1, {"logscale": torch.tensor([-0.4])}, torch.randn),
+        lambda eta, own: D.StudentT(5.0, eta, torch.exp(own["logscale"])),
+    ),
+    "categorical": (1, {}, one_hot, Groups),
 }
 
 
@@ -39,7 +114,8 @@ def main() -> None:
     arrays = {}
     for seed, (kind, (width, own, make, distribution)) in enumerate(LIKELIHOODS.items()):
         torch.manual_seed(seed)
-        eta = (2 * torch.randn(ROWS, width * PIXELS)).requires_grad_()
+        pixels = sum(GROUPS) if kind == "categorical" else PIXELS
+        eta = (2 * torch.randn(ROWS, width * pixels)).requires_grad_()
         x, weights = make(ROWS, PIXELS), torch.randn(ROWS)
         own = {name: value.double().requires_grad_() for name, value in own.items()}
         log_p = distribution(eta, own).log_prob(x).reshape(ROWS, -1).sum(1)

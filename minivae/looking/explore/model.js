@@ -63,8 +63,11 @@ function encode(x) {
 
 const logits = (z) => forward(networks.decoder, z);
 // pixelMean and pixelNll are the likelihood's own: see `Likelihood.page`.
-const decode = (z) => logits(z).map(pixelMean);
-const nllOf = (ls, x) => ls.reduce((sum, l, i) => sum + pixelNll(l, x[i]), 0);
+const decode = (z) => {
+  const e = logits(z);
+  return e.slice(0, PIXELS).map((l, d) => pixelMean(l, d, e));
+};
+const nllOf = (e, x) => x.reduce((sum, value, d) => sum + pixelNll(e[d], value, d, e), 0);
 const klOf = (mu, logvar) =>
   formulas.gaussianKl(mu, logvar, 1, 1, new Float64Array(LATENT), new Float64Array(LATENT));
 

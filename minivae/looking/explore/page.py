@@ -68,7 +68,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
         "image_shape": list(data.image_shape),
         "latent": vae.latent,
         "encoder": [vae.pixels, *vae.hidden, 2 * vae.latent],
-        "decoder": [vae.latent, *reversed(vae.hidden), vae.pixels],
+        "decoder": [vae.latent, *reversed(vae.hidden), vae.likelihood.width * vae.pixels],
         "draws": DRAWS,
         "dot_labels": labels[dots].tolist(),
         "picture_labels": labels[chosen].tolist(),
@@ -94,7 +94,9 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
             },
         )
         mean, nll = vae.likelihood.page()
-        likelihood = f"const pixelMean = (l) => {mean};\nconst pixelNll = (l, x) => {nll};"
+        likelihood = (
+            f"const pixelMean = (l, d, e) => {mean};\nconst pixelNll = (l, x, d, e) => {nll};"
+        )
         scripts = [likelihood, *(asset(HERE, f"{name}.js") for name in SCRIPTS)]
         whole = page(
             f"{title}: its latent space",

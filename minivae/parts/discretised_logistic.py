@@ -1,0 +1,120 @@
+"""Grey levels k/255 as what they are, 256 outcomes: a logistic distribution cut into 256 bins.
+
+Salimans and others (2017), with one component: eta is the centre, one scale, learned, holds for all
+pixels. The loss is that of a lossless code: nats / (D log 2) are bits a pixel, beside 8 for noise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minivae.formulas import sigmoid
+from minivae.layers import Shape
+from minivae.params import Array
+from minivae.parts.likelihood import LEVELS, Pixelwise
+
+HALF = 1 / 510  # half a bin
+
+
+def discretised_logistic(
+    eta: Array, x: Array, logscale: Array, dlog_p: Array, deta: Array, dlogscale_rows: Array
+) -> Array:
+    """Return log p(x|eta) of each pixel (B, D), overwrite deta (B, D), dlogscale_rows (B, 1).
+
+    A bin's share is sigmoid(a) - sigmoid(b) with a, b = (x +- half a bin - eta) / s, and
+    sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - e^(b - a)), so log p = -softplus(-a)
+    - softplus(b) + log(1 - e^-w), where w = a - b is the same for all. The lowest bin has no lower
+    end, so that -softplus(-a) alone is left, the highest only -softplus(b).
+
+    d log p / da = sigmoid(-a) + 1/(e^w - 1) and d log p / db = -sigmoid(b) - 1/(e^w - 1); by eta
+    both count -1/s, by log s -a and -b.
+    """
+    inverse = np.exp(-logscale)
+    w = 2 * HALF * inverse
+    middle = (x - eta) * inverse
+    a, b = middle + 0.5 * w, middle - 0.5 * w
+    lowest, highest = x < HALF, x > 1 - HALF
+    above, da = _softplus(-a)
+    below, db = _softplus(b)
+    for of_the_highest in (above, da):
+        of_the_highest[highest] = 0
+    for of_the_lowest in (below, db):
+        of_the_lowest[lowest] = 0
+    np.subtract(db, da, out=deta)
+    deta *= inverse * dlog_p
+    db *= b
+    da *= a
+    db -= da
+    log_p = -above
+    log_p -= below
+    inside = ~(lowest | highest)
+    log_p[inside] += np.log(-np.expm1(-w))
+    db[inside] -= w / np.expm1(w)
+    np.multiply(db.sum(axis=1, keepdims=True), dlog_p, out=dlogscale_rows)
+    return log_p
+
+
+def _softplus(l: Array) -> tuple[Array, Array]:
+    """Return softplus(l) and its slope sigmoid(l)."""
+    e = np.exp(-np.abs(l))
+    slope = np.where(l < 0, e, 1)
+    slope /= 1 + e
+    np.log1p(e, out=e)
+    e += np.maximum(l, 0)
+    return e, slope
+
+
+class DiscretisedLogistic(Pixelwise):
+    """p(k/255|eta) = the share that a logistic distribution around eta has in that level's bin."""
+
+    kind = "discretised-logistic"
+    support = LEVELS
+    discrete = True
+    unit = "bits a pixel"
+    source = "Salimans and others 2017, equation 2"
+    formula = staticmethod(discretised_logistic)
+    own = "logscale"
+
+    def __init__(self, pixels: int, **settings: Any) -> None:
+        super().__init__(pixels, 1, **settings)
+
+    def initial(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        """Return -2: a deviation of a quarter of the way from black to white."""
+        return np.full(shape, -2.0)
+
+    def mean(self, eta: Array) -> Array:
+        """Return the mean level, (B, D): the mean of a count k is the sum of all P(K > k)."""
+        inverse = np.exp(-self.params["logscale"])
+        mean, past = np.zeros_like(eta), self.like("past", eta)
+        for k in range(255):
+            np.subtract(eta, (k + 0.5) / 255, out=past)
+            past *= inverse
+            mean += sigmoid(past, past)
+        mean /= 255
+        return mean
+
+    def page(self) -> tuple[str, str]:
+        """Return mean and -log p of one pixel in JavaScript."""
+        r = math.exp(-float(self.backend.to_host(self.params["logscale"])[0]))
+        mean = (
+            "((m) => { for (let k = 0; k < 255; k++) m += 1 / (1 + "
+            f"Math.exp({r!r} * ((k + 0.5) / 255 - l))); return m / 255; }})(0)"
+        )
+        softplus = "(Math.max(l, 0) + Math.log1p(Math.exp(-Math.abs(l))))"
+        inside = repr(math.log(-math.expm1(-2 * HALF * r)))
+        nll = (
+            f"((f, a, b) => (x > {1 - HALF!r} ? 0 : f(-a)) + (x < {HALF!r} ? 0 : f(b)) - "
+            f"(x > {1 - HALF!r} || x < {HALF!r} ? 0 : {inside}))((l) => {softplus}, "
+            f"{r!r} * (x + {HALF!r} - l), {r!r} * (x - {HALF!r} - l))"
+        )
+        return mean, nll
+
+    def sample(self, eta: Array, rng: np.random.Generator) -> np.ndarray:
+        """Return draws of x, (B, D): a logistic number, to the nearest level."""
+        eta = self.backend.to_host(eta)
+        scale = float(np.exp(self.backend.to_host(self.params["logscale"])[0]))
+        drawn = rng.logistic(eta, scale)
+        return (np.clip(np.rint(drawn * 255), 0, 255) / 255).astype(eta.dtype)
