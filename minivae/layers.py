@@ -5,7 +5,6 @@ Each forward keeps what its backward needs; the arithmetic is in formulas.py, th
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -226,7 +225,8 @@ class Layer:
 
     def _again(self, change: Callable[[Layer], Layer], buffers: Buffers) -> Self:
         _ = self.params  # there, so that both have the same
-        again = copy.copy(self)
+        again = object.__new__(type(self))
+        vars(again).update(vars(self))  # not copy.copy: what is pickled anew shares no memory
         again.buffers = buffers
         again.inner = {name: change(layer) for name, layer in self.inner.items()}
         return again

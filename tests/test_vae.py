@@ -376,3 +376,14 @@ def test_a_copy_is_a_model_of_its_own(again):
     other.theta[...] = 0
     assert not other.params["encoder.0.weight"].any()  # views of its own vector
     assert vae.theta.any()
+
+
+@pytest.mark.parametrize("again", [lambda vae: vae.twin(), lambda vae: vae.window(slice(0, 2))])
+def test_a_twin_or_window_is_the_same_model(again):
+    """Its vectors are the model's own: what is copied by `pickle` must not be."""
+    vae = small(seed=5)
+    vae.step(*batch(vae, 4))
+    other = again(vae)
+    assert other.theta is vae.theta and other.grad is vae.grad
+    assert other.backend is vae.backend
+    assert np.shares_memory(other.params["encoder.0.weight"], vae.theta)
