@@ -1,46 +1,66 @@
 """Compares a layer's gradients with numeric derivatives, and reports what is wrong with them.
 
 The steps are those of the other modules of this package, in order: subject.py, observe.py,
-evidence.py, causes.py; here they are put together.
+evidence.py, causes.py, points.py; here they are put together.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from minivae.gradcheck.case import Case
-from minivae.gradcheck.evidence import Probe, share
-from minivae.gradcheck.function import Function, build, coarse, precision
-from minivae.gradcheck.observe import observe
+from minivae.gradcheck.evidence import HELD, Evidence, Probe, duration, share
+from minivae.gradcheck.function import Function, build, coarse, corners, precision
+from minivae.gradcheck.intake import Pair
+from minivae.gradcheck.observe import Observation, observe
 from minivae.gradcheck.parts import failing_parts
+from minivae.gradcheck.points import points, wrong_at
 from minivae.gradcheck.report import Entry, GradcheckError, Report
 from minivae.gradcheck.subject import Array, Subject
 from minivae.gradcheck.threads import one_thread
 from minivae.gradcheck.verdict import verdict
 
 FLOAT32 = float(np.finfo(np.float32).eps)
+FLOAT64 = float(np.finfo(float).eps)
 # The relative error that passes, by what the gradient and the forward are computed in.
 TOLERANCES = {"float64": 1e-7, "float32": 3e-4, "float32 throughout": 1e-2}
+# Beside float64: how far a float32 gradient's norm may be off, whatever its formula loses.
+SINGLE = 2e-2
 
 
-def check(layer: Any, *inputs: Any, seed: int = 0) -> Report:
+def check(
+    layer: Any,
+    *inputs: Any,
+    seed: int = 0,
+    constants: Iterable[int | str] | None = None,
+    reseed: Callable[..., Any] | None = None,
+    rtol: float | None = None,
+) -> Report:
     """Compare a layer's gradients with numeric derivatives of its forward.
 
     Parameters
     ----------
     layer : object
-        With ``forward(*inputs)`` and ``backward(*output_gradients)``, each giving one array or a
-        tuple, and, if it has parameters, mappings ``params`` and ``grads`` of equal names. Or a
-        model with ``step(x, eps)``. The layer is copied and left as it was.
+        With ``forward(*inputs)``, or ``__call__``, and ``backward(*output_gradients)``, each
+        giving one array, a tuple or a mapping. Its parameters are the mapping or list ``params``,
+        with ``grads`` beside it, or attributes such as ``W`` beside ``dW``. Or a pair of functions
+        ``forward(*inputs)`` and ``backward(dy, *inputs)``; or a model with ``step(x, eps)``. The
+        layer is copied and left as it was.
     *inputs : array_like
-        Floating inputs are checked; integers are held constant, as are those for which backward
-        returns None.
+        Floating inputs are checked; integers are held constant.
     seed : int
         Of the gradients given to backward, and of the sample of entries in large arrays.
+    constants : names or places of inputs, optional
+        That have no gradient, such as targets and noise. Left out, inputs after the first are
+        taken for constants where backward returns None.
+    reseed : callable, optional
+        Called before each forward of a layer that draws noise, with the layer if it takes an
+        argument, so that it draws the same noise each time.
+    rtol : float, optional
+        The relative error that passes, instead of 1e-7 (or what float32 permits).
 
     Returns
     -------
@@ -51,9 +71,24 @@ def check(layer: Any, *inputs: Any, seed: int = 0) -> Report:
     GradcheckError
         If the layer cannot be run at all; the layer's own exception is its cause.
     """
-    with one_thread(), warnings.catch_warnings():
-        warnings.simplefilter("error", np.exceptions.ComplexWarning)
-        return _check(Subject(layer, inputs, seed), seed)
+    if isinstance(layer, tuple) and len(layer) == 2 and all(map(callable, layer)):
+        layer = Pair(*layer)
+    with one_thread():
+        subject = Subject(layer, inputs, seed, constants, reseed)
+        exact = _exact(subject)
+        report, seen = _check(exact or subject, seed, rtol)
+        if exact is not None and report.passed:
+            _compare_single(report, subject, seen)
+        if report.passed and rtol is None and subject.copyable:
+            report = _elsewhere(report, exact or subject, seen, seed)
+        if not report.passed and not report.parts:
+            report.parts = failing_parts(subject, _alone, seed)
+        return report
+
+
+def _alone(layer: Any, x: Array, seed: int) -> Report:
+    """Return the report of a layer inside another, at the values that it has there."""
+    return _check(Subject(layer, (x,), seed), seed, None)[0]
 
 
 def check_function(
@@ -63,10 +98,10 @@ def check_function(
     return check(_FunctionLayer(value, gradient), x, seed=seed)
 
 
-def assert_gradients(layer: Any, *inputs: Any, seed: int = 0) -> None:
-    """Raise AssertionError, with the report, unless every gradient of the layer is right."""
+def assert_gradients(layer: Any, *inputs: Any, **options: Any) -> None:
+    """Raise AssertionError, with the report, unless every gradient is right; options as `check`."""
     __tracebackhide__ = True  # pytest shows the line that called this
-    report = check(layer, *inputs, seed=seed)
+    report = check(layer, *inputs, **options)
     if not report.passed:
         raise AssertionError(str(report))
 
@@ -88,7 +123,21 @@ class _FunctionLayer:
         return None if found is None else np.asarray(found) * dvalue
 
 
-def _check(subject: Subject, seed: int) -> Report:
+def _exact(subject: Subject) -> Subject | None:
+    """Return a float32 layer as one of float64, at the same values, if it computes in that."""
+    if not subject.copyable or precision(subject) <= 1e-10:
+        return None
+    inputs = [one.astype(float) if one.dtype.kind == "f" else one for one in subject.inputs]
+    try:
+        exact = subject.at(inputs, dtype=float)
+        if any(one.dtype.kind == "f" and one.dtype != float for one in exact.outputs):
+            return None
+        return None if coarse(build(exact, float)) else exact
+    except GradcheckError:
+        return None
+
+
+def _check(subject: Subject, seed: int, rtol: float | None) -> tuple[Report, Observation]:
     seen = observe(subject)
     names = {name: one.shape for name, one in subject.variables().items()}
     if seen.random:
@@ -96,11 +145,10 @@ def _check(subject: Subject, seed: int) -> Report:
             Entry(name, shape, cause="random", explanation=seen.random, passed=False)
             for name, shape in names.items()
         ]
-        return Report(subject.title, entries)
-    notes = []
-    real, tolerance = _real_function(subject, notes)
+        return Report(subject.title, entries), seen
+    notes: list[str] = []
     judged = {name: one for name, one in seen.gradients.items() if _judged(subject, name, one)}
-    if not judged:
+    if not judged and not seen.mutated:
         raise GradcheckError(
             f"{subject.title} gives no gradient to check: its inputs are constants"
             f" ({', '.join(subject.input_names)}) and it has no params"
@@ -108,44 +156,164 @@ def _check(subject: Subject, seed: int) -> Report:
     constant = [name for name in names if name not in judged]
     if constant:
         notes.append(f"held constant, not checked: {', '.join(constant)}")
-    eps = FLOAT32 if tolerance > TOLERANCES["float64"] else float(np.finfo(float).eps)
-    probe = Probe(real, _complex_function(subject), tolerance, eps, np.random.default_rng(seed))
-    sizes = {name: int(np.prod(names[name])) for name in judged}
-    entries = share(sizes, sum(one.size for one in real.variables.values()) + real.base.size)
-    evidence = {
-        name: probe.measure(name, _usable(gradient, names[name]), entries[name])
-        for name, gradient in judged.items()
-    }
-    found = [
-        verdict(
-            Case(name, _given(one, names[name]), evidence[name], subject, seen, probe, evidence)
-        )
-        for name, one in judged.items()
-    ]
+    found = _entries(subject, seen, judged, seed, rtol, notes)
     for name in seen.mutated:
         if name not in judged:
             sentence = seen.mutated[name]
             found.append(Entry(name, (), cause="mutates", explanation=sentence, passed=False))
-    report = Report(subject.title, found, notes)
-    if not report.passed:
-        report.parts = failing_parts(subject, check, seed)
+    return Report(subject.title, found, notes), seen
+
+
+def _entries(
+    subject: Subject,
+    seen: Observation,
+    judged: dict[str, Any],
+    seed: int,
+    rtol: float | None,
+    notes: list[str],
+) -> list[Entry]:
+    """Return the verdict on each gradient: beside the corners first, then on them."""
+    names = {name: one.shape for name, one in subject.variables().items()}
+    real, tolerance = _real_function(subject, notes)
+    complex_one, rng = _complex_function(subject), np.random.default_rng(seed)
+    probe = Probe(real, complex_one, rtol or tolerance, FLOAT64, rng)
+    bent = corners(real) if real.eps < 1e-10 else np.zeros(len(real.base), bool)
+    split = bent.any() and not bent.all() and not real.split
+    if split:
+        notes.append(f"{int(bent.sum())} of {bent.size} outputs are on a corner: judged apart")
+    entries: dict[str, Entry] = {}
+    weights = real.weights
+    for on_corner in (False, True) if split else (False,):
+        here, gradients = seen, judged
+        if split:
+            subject, here = _weighted(subject, weights * (bent == on_corner), seen)
+            real.weights = weights * (bent == on_corner)
+            gradients = {name: here.gradients[name] for name in judged}
+        evidence = _measured(probe, gradients, names, rtol, on_corner)
+        for name, one in gradients.items():
+            given = _given(one, names[name])
+            case = Case(name, given, evidence[name], subject, here, probe, evidence)
+            entry = verdict(case)
+            if name not in entries or (entries[name].passed and not entry.passed):
+                if on_corner and entry.cause in ("unknown", "mask", "partial"):
+                    entry.cause = "corner"
+                    entry.explanation = (
+                        f"on a corner it lies outside both slopes; {entry.explanation}"
+                    )
+                kinks = entries[name].kinks if name in entries else 0
+                entries[name] = entry
+                entry.kinks = max(entry.kinks, kinks)
+            elif on_corner:
+                entries[name].kinks = entry.kinks
+                entries[name].checked -= entry.kinks if entries[name].checked > entry.kinks else 0
+    return list(entries.values())
+
+
+def _measured(
+    probe: Probe,
+    gradients: dict[str, Any],
+    names: dict[str, tuple[int, ...]],
+    rtol: float | None,
+    on_corner: bool,
+) -> dict[str, Evidence]:
+    real = probe.real
+    sizes = {name: int(np.prod(names[name])) for name in gradients}
+    total = sum(one.size for one in real.variables.values()) + real.base.size
+    entries = share(sizes, total, duration(real) * (4 if on_corner else 1))
+    probe.keeps = sum(entries.values()) * real.base.size <= HELD
+    evidence = {}
+    for name, gradient in gradients.items():
+        usable = _usable(gradient, names[name])
+        tolerance, eps = probe.tolerance, probe.eps
+        if rtol is None and tolerance < TOLERANCES["float32"] and _is_single(gradient):
+            tolerance, eps = TOLERANCES["float32"], FLOAT32
+        if tolerance == TOLERANCES["float32 throughout"]:
+            eps = FLOAT32
+        evidence[name] = probe.measure(name, usable, entries[name], tolerance, eps)
+    return evidence
+
+
+def _weighted(subject: Subject, weights: Array, seen: Observation) -> tuple[Subject, Observation]:
+    """Return the subject with other weights of its outputs, and the gradients for those."""
+    import copy
+
+    other = copy.copy(subject)
+    cuts = np.cumsum([one.size for one in subject.weights])[:-1]
+    other.weights = [
+        part.reshape(one.shape).astype(one.dtype)
+        for part, one in zip(np.split(weights, cuts), subject.weights, strict=True)
+    ]
+    found = observe(other)
+    found.mutated = seen.mutated
+    return other, found
+
+
+def _is_single(gradient: Any) -> bool:
+    return gradient is not None and gradient.dtype in (np.float32, np.float16)
+
+
+def _compare_single(report: Report, subject: Subject, seen: Observation) -> None:
+    """Fail gradients that are right in float64 and wrong, or of another dtype, in their own."""
+    found = subject.run(subject.fresh(), subject.inputs, subject.weights)
+    variables = subject.variables()
+    outer = [*variables.values(), *subject.outputs]
+    mixed = np.result_type(*[one.dtype for one in outer if one.dtype.kind == "f"])
+    for entry in report.entries:
+        one, exact = found.get(entry.name), seen.gradients.get(entry.name)
+        if one is None or exact is None:
+            continue
+        if one.dtype not in (variables[entry.name].dtype, mixed):
+            wanted = variables[entry.name].dtype
+            entry.cause = "dtype"
+            entry.explanation = f"the values are right, but {one.dtype} where {wanted} is due"
+        elif not np.isfinite(one).all():
+            entry.cause = "not-finite"
+            entry.explanation = f"right in float64, NaN or infinite in {one.dtype}"
+        entry.passed = entry.cause is None
+
+
+def _elsewhere(report: Report, subject: Subject, seen: Observation, seed: int) -> Report:
+    """Return the report of other values at which the gradients are wrong, or the one given."""
+    judged = [e.name for e in report.entries if e.method]
+    sizes = [np.abs(seen.gradients[name]).max(initial=0.0) for name in judged]
+    for words, point in points(subject):
+        try:
+            if not wrong_at(point, judged, float(max(sizes, default=0.0))):
+                continue
+            other, _ = _check(point, seed, None)
+        except GradcheckError as error:
+            if "backward" not in str(error):
+                continue
+            other = report
+            for entry in other.entries:
+                entry.passed, entry.cause, entry.explanation = False, "raises", str(error)
+        if other.passed:
+            continue
+        for entry in other.failures:
+            entry.explanation += f" (right at the given values, wrong {words})"
+        return other
     return report
 
 
 def _judged(subject: Subject, name: str, gradient: Any) -> bool:
     """Return whether a gradient is compared: a constant input's and an integer parameter's not."""
     variable = subject.variables()[name]
-    if not np.issubdtype(variable.dtype, np.floating):
+    if not np.issubdtype(variable.dtype, np.floating) or name in subject.constants:
         return False
-    return gradient is not None or name not in subject.input_names
+    if gradient is not None or name not in subject.input_names:
+        return True
+    if subject.declared:
+        return True
+    alone = sum(one.dtype.kind == "f" for one in subject.inputs) == 1
+    return alone and name == subject.input_names[0]
 
 
 def _real_function(subject: Subject, notes: list[str]) -> tuple[Function, float]:
     """Return the function in float64 if the layer permits, and the error that passes."""
-    single = precision(subject) > 1e-10
     try:
-        real = build(subject, float)
+        real = build(subject, None if any(o.dtype.kind == "c" for o in subject.outputs) else float)
         if not coarse(real):
+            single = precision(subject) > 1e-10
             return real, TOLERANCES["float32" if single else "float64"]
     except GradcheckError:
         real = build(subject, None)
@@ -170,5 +338,6 @@ def _given(gradient: Array | None, shape: tuple[int, ...]) -> Array:
 
 
 def _usable(gradient: Array | None, shape: tuple[int, ...]) -> Array:
-    usable = gradient is not None and gradient.shape == shape
-    return gradient if usable else np.zeros(shape)
+    if gradient is None or gradient.shape != shape:
+        return np.zeros(shape)
+    return gradient.real if gradient.dtype.kind == "c" else gradient

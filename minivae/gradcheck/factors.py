@@ -45,19 +45,28 @@ def meanings(factor: float, subject: Subject, room: float) -> list[str]:
     for name, one in zip(subject.input_names, subject.inputs, strict=True):
         if one.ndim > 1:
             known[f"the width of {name}"] = one.shape[-1]
-            known[f"the root of the width of {name}"] = one.shape[-1] ** 0.5
+            if not common(factor, room):  # 2 is itself, whatever else has that size
+                known[f"the root of the width of {name}"] = one.shape[-1] ** 0.5
             known[f"the number of entries of {name}"] = one.size
+            known[f"the number of entries of one row of {name}"] = one.size / max(len(one), 1)
+        for output in subject.outputs:
+            if output.size and one.size > output.size:
+                known[f"the number of entries of {name} for each of the output"] = (
+                    one.size / output.size
+                )
     for one in subject.outputs:
         if one.ndim > 1:
             known["the width of the output"] = one.shape[-1]
+            known["the number of entries of the output"] = one.size
     beta = getattr(getattr(subject.original, "vae", None), "beta", None)
     if beta:
         known["beta" if beta > 1 else "1 / beta"] = max(beta, 1 / beta)
-    return [
+    found = [
         name
         for name, value in known.items()
         if value != 1 and abs(size - value) <= room * abs(value)
     ]
+    return found[:3]
 
 
 def common(factor: float, room: float) -> bool:

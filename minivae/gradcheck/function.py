@@ -14,7 +14,7 @@ from minivae.gradcheck.report import GradcheckError
 from minivae.gradcheck.subject import Array, Subject
 
 STEP = 1e-8  # relative to the values; a corner within so little is rare
-POINTS = 6
+POINTS = 4
 
 
 @dataclass
@@ -34,6 +34,8 @@ class Function:
         The outputs at the unperturbed variables.
     noise : array (outputs,)
         How far rounding moves each of them.
+    split : bool
+        Whether complex outputs stand there as real and imaginary parts.
     """
 
     subject: Subject
@@ -45,26 +47,39 @@ class Function:
     eps: float
     base: Array
     noise: Array
+    split: bool = False
     spreads: dict[str, float] = field(default_factory=dict)
 
     def evaluate(self) -> Array:
         """Return the outputs, flat, at the variables' present values."""
-        with np.errstate(all="ignore"):  # a step may leave the function's domain
-            outputs = self.subject.forward(self.layer, [one.copy() for one in self.inputs])
-        return outputs[0].ravel() if len(outputs) == 1 else _flat(outputs)
+        outputs = self.subject.forward(self.layer, [one.copy() for one in self.inputs])
+        return _flat(outputs, self.split)
 
     def spread(self, name: str) -> float:
         """Return the typical size of a variable's unperturbed entries."""
         if name not in self.spreads:
-            squares = np.abs(self.variables[name]) ** 2
-            self.spreads[name] = float(np.sqrt(np.mean(squares)))
+            finite = self.variables[name][np.isfinite(self.variables[name])]
+            squares = np.abs(finite) ** 2
+            self.spreads[name] = float(np.sqrt(np.mean(squares))) if finite.size else 0.0
         return self.spreads[name]
 
     def parts(self, change: Array) -> Array:
         """Return the weighted sum of a change of the outputs, for each output of the layer."""
         if len(self.starts) == 1:
             return np.array([self.weights @ change])
-        return np.add.reduceat(self.weights * change, self.starts)
+        sums = np.zeros(len(self.starts))
+        ends = [*self.starts[1:], len(change)]
+        for position, (start, end) in enumerate(zip(self.starts, ends, strict=True)):
+            sums[position] = self.weights[start:end] @ change[start:end]
+        return sums
+
+    def direction(self, names: list[str], rng: np.random.Generator) -> dict[str, Array]:
+        """Return a random direction in these variables: signs times the size of the entries."""
+        return {
+            name: min(self.spread(name) or 1.0, 1.0)
+            * rng.choice([-1.0, 1.0], self.variables[name].shape)
+            for name in names
+        }
 
 
 def build(subject: Subject, dtype: type | None, layer: Any = None) -> Function:
@@ -86,16 +101,22 @@ def build(subject: Subject, dtype: type | None, layer: Any = None) -> Function:
     variables = dict(zip(subject.input_names, inputs, strict=True))
     for name, one in subject.parameters(layer).items():
         variables[subject.parameter_name(name)] = one
-    starts = [0, *np.cumsum([one.size for one in subject.outputs])[:-1].tolist()]
-    weights = _flat(subject.weights).astype(float)
+    split = any(one.dtype.kind == "c" for one in subject.outputs)
+    if split and dtype is complex:
+        raise GradcheckError(f"{subject.title} gives complex numbers already")
+    sizes = [_flat([one], split).size for one in subject.outputs]
+    starts = [0, *np.cumsum(sizes)[:-1].tolist()]
+    weights = _flat(subject.weights, split).astype(float)
     result = Function(subject, layer, inputs, variables, weights, starts, 0.0, *[np.empty(0)] * 2)
+    result.split = split
     result.base = result.evaluate()
     result.eps = _eps(result.base)
-    plain = _flat(subject.outputs)
+    plain = _flat(subject.outputs, split)
     if dtype is not None and result.base.dtype != dtype:
         raise GradcheckError(f"{subject.title} does not compute in {np.dtype(dtype).name}")
-    close = 1e6 * precision(subject) * (np.abs(plain).max() + 1e-300)
-    if result.base.shape != plain.shape or not np.abs(result.base - plain).max() <= close:
+    close = 1e6 * precision(subject) * (np.abs(plain).max(initial=0.0) + 1e-300)
+    far = np.abs(result.base - plain).max(initial=0.0) if result.base.shape == plain.shape else 1
+    if result.base.shape != plain.shape or not far <= close:
         raise GradcheckError(f"{subject.title} computes something else in {dtype}")
     if result.base.dtype.kind == "f":
         measure_noise(result)
@@ -114,7 +135,7 @@ def measure_noise(found: Function) -> None:
     is computed in float32 inside show its precision.
     """
     rng = np.random.default_rng(0)
-    kept = {name: one.copy() for name, one in found.variables.items() if _inexact(one)}
+    kept = {name: one.copy() for name, one in found.variables.items() if one.dtype.kind == "f"}
     moves = {
         name: np.maximum(np.abs(one), 1e-3 * found.spread(name))
         * rng.choice([-STEP, STEP], one.shape)
@@ -128,18 +149,70 @@ def measure_noise(found: Function) -> None:
     for name, one in kept.items():
         found.variables[name][...] = one
     differences = np.diff(values, n=4, axis=0)
-    seen = np.sqrt(np.mean(differences**2, axis=0) / 70)  # 70 = 1 + 16 + 36 + 16 + 1
+    with np.errstate(all="ignore"):
+        seen = np.sqrt(np.mean(differences**2, axis=0) / 70)  # 70 = 1 + 16 + 36 + 16 + 1
     seen = np.where(np.isfinite(seen), seen, 0.0)
     found.noise = np.maximum(seen, found.eps * np.abs(found.base))
 
 
 def coarse(found: Function) -> bool:
-    """Return whether a float64 function is one of float32 inside: its noise says so."""
-    return bool(np.linalg.norm(found.noise) > 1e-10 * np.linalg.norm(found.base))
+    """Return whether a float64 function is one of float32 inside.
+
+    At numbers that float32 cannot hold, its outputs are numbers that it can, or stay the same when
+    the inputs are rounded to it.
+    """
+    rng = np.random.default_rng(1)
+    kept = {name: one.copy() for name, one in found.variables.items() if one.dtype.kind == "f"}
+    seen = []
+    for rounded in (False, True):
+        for name, one in kept.items():
+            moved = one * (1 + 1e-3 * rng.uniform(-1, 1, one.shape)) if not rounded else None
+            if rounded:
+                moved = found.variables[name].astype(np.float32)
+            found.variables[name][...] = moved
+        seen.append(found.evaluate())
+    for name, one in kept.items():
+        found.variables[name][...] = one
+    moved, rounded = seen
+    telling = np.isfinite(moved) & (moved != found.base)
+    if not telling.any():
+        return False
+    with np.errstate(over="ignore"):
+        holds = moved.astype(np.float32) == moved
+    return bool(holds[telling].all() or (moved == rounded)[telling].all())
 
 
-def _flat(arrays: list[Array]) -> Array:
-    return np.concatenate([one.ravel() for one in arrays])
+def corners(found: Function) -> Array:
+    """Return which outputs stand on a corner: one-sided slopes that differ for any small step."""
+    rng = np.random.default_rng(2)
+    names = [name for name, one in found.variables.items() if one.dtype.kind == "f"]
+    direction = found.direction(names, rng)
+    kept = {name: found.variables[name].copy() for name in names}
+    bends = []
+    for step in (1e-5, 1e-6, 1e-7):
+        sides = []
+        for sign in (1, -1):
+            for name in names:
+                found.variables[name][...] = kept[name] + sign * step * direction[name]
+            sides.append((found.evaluate() - found.base) / step)
+        for name in names:
+            found.variables[name][...] = kept[name]
+        with np.errstate(invalid="ignore"):
+            bend, size = np.abs(sides[0] + sides[1]), np.abs(sides[0]) + np.abs(sides[1])
+        bends.append(np.where(bend > 1e-3 * size + 40 * found.noise / step, bend, 0.0))
+    large, middle, small = bends
+    with np.errstate(invalid="ignore"):
+        return (small > 0) & (small > 0.5 * middle) & (middle > 0.5 * large)
+
+
+def _flat(arrays: list[Array], split: bool = False) -> Array:
+    """Return all numbers in a row; complex ones as real and imaginary part where that is asked."""
+    rows = []
+    for one in arrays:
+        if split and one.dtype.kind == "c":
+            one = np.stack([one.real, one.imag], axis=-1)
+        rows.append(one.ravel())
+    return rows[0] if len(rows) == 1 else np.concatenate(rows) if rows else np.empty(0)
 
 
 def _inexact(array: Array) -> bool:

@@ -6,15 +6,18 @@ Whether the gradients are right is for evidence.py; causes.py puts names to it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from minivae.gradcheck.intake import takes
 from minivae.gradcheck.report import GradcheckError
 from minivae.gradcheck.subject import Array, Subject
 
 Gradients = dict[str, Any]
+LARGE = -1000.0  # what the outputs' gradient is multiplied by, to see whether backward is linear
 
 
 @dataclass
@@ -28,27 +31,33 @@ class Observation:
     again : dict
         From a second forward and backward on the same layer.
     third : dict
-        From one more.
+        From one more, after which there was a fourth.
     unprimed : dict
         From a layer that never saw other inputs.
-    doubled : dict
-        As `unprimed`, for twice the gradient of the outputs.
+    scaled : dict
+        As `unprimed`, for LARGE times the gradient of the outputs.
+    beside : dict
+        As `unprimed`, while another copy ran on other inputs between forward and backward.
     resized : dict
         After a pass over a batch of twice the rows; empty if the layer does not take one.
     mutated : dict of str to str
         Name of an array that a call changed, with a sentence.
     random : str
         What shows that forward draws noise of its own; empty if nothing does.
+    broken : str
+        What fails after other calls, though it runs on a fresh layer; empty if nothing does.
     """
 
     gradients: Gradients = field(default_factory=dict)
     again: Gradients = field(default_factory=dict)
     third: Gradients = field(default_factory=dict)
     unprimed: Gradients = field(default_factory=dict)
-    doubled: Gradients = field(default_factory=dict)
+    scaled: Gradients = field(default_factory=dict)
+    beside: Gradients = field(default_factory=dict)
     resized: Gradients = field(default_factory=dict)
     mutated: dict[str, str] = field(default_factory=dict)
     random: str = ""
+    broken: str = ""
 
 
 def observe(subject: Subject) -> Observation:
@@ -58,29 +67,53 @@ def observe(subject: Subject) -> Observation:
     first = _forward(subject, layer, seen)
     second = subject.forward(layer, _copies(subject.inputs))
     for one, other in zip(first, second, strict=True):
-        if not same(one, other):
+        if not same(one, other) and not seen.mutated:
             apart = float(np.abs(one - other).max()) if one.shape == other.shape else np.inf
             seen.random = (
                 "forward gives another value for the same input (they differ by up to"
                 f" {apart:.2g}): it draws its own noise or keeps state, so it has no derivative to"
-                " compare; make the noise an argument"
+                " compare; make the noise an argument, or give reseed="
             )
             return seen
-    layer = _primed(subject)
-    subject.forward(layer, given := _copies(subject.inputs))
-    seen.gradients = _backward(subject, layer, given, seen)
-    for name in ("again", "third"):
-        subject.forward(layer, _copies(subject.inputs))
-        setattr(seen, name, subject.backward(layer, _copies(subject.weights)))
     layer = subject.fresh()
-    for _ in range(2):
-        subject.forward(layer, _copies(subject.inputs))
-    seen.unprimed = subject.backward(layer, _copies(subject.weights))
+    subject.forward(layer, given := _copies(subject.inputs))
+    plain = _backward(subject, layer, given, seen)
+
+    def tried(words: str, call: Callable[[], Gradients]) -> Gradients:
+        try:
+            return call()
+        except GradcheckError as error:
+            seen.broken = f"it runs on a fresh layer, but {words} {error}"
+            return {}
+
+    primed = _primed(subject)
+
+    def run() -> Gradients:
+        return subject.run(primed, subject.inputs, subject.weights)
+
+    seen.gradients = tried("after other inputs", run) or plain
+    seen.again = tried("when run again", run)
+    seen.third = tried("when run again", run)
+    if seen.again and all(same(seen.again[name], one) for name, one in seen.third.items()):
+        seen.third = tried("when run again", run)
     layer = subject.fresh()
     subject.forward(layer, _copies(subject.inputs))
-    seen.doubled = subject.backward(layer, [2 * one for one in subject.weights])
-    seen.resized = _resized(subject)
+    seen.unprimed = tried("after a second forward", lambda: _run(subject, layer))
+    factor = 1.0 if subject.unit and takes(subject.original.backward) == 0 else LARGE
+    scaled = [np.asarray(factor * w, w.dtype) for w in subject.weights]
+    seen.scaled = tried(
+        "for larger gradients of the output",
+        lambda: subject.run(subject.fresh(), subject.inputs, scaled),
+    )
+    if factor == 1.0:
+        seen.scaled = {k: one if one is None else LARGE * one for k, one in seen.scaled.items()}
+    seen.beside = tried("while another object is in use", lambda: _beside(subject))
+    seen.resized = tried("after a larger batch", lambda: _resized(subject))
     return seen
+
+
+def _run(subject: Subject, layer: Any) -> Gradients:
+    return subject.run(layer, subject.inputs, subject.weights)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -91,24 +124,39 @@ def same(one: Any, other: Any) -> bool:
         return False
     inexact = np.issubdtype(one.dtype, np.inexact)
     room = 1e4 * np.finfo(one.dtype).eps if inexact else 0.0
-    size = np.abs(one).max(initial=0.0)
-    return bool(np.all((np.abs(one - other) <= room * size) | (np.isnan(one) & np.isnan(other))))
+    finite = np.abs(one[np.isfinite(one)])
+    with np.errstate(invalid="ignore"):
+        near = np.abs(one - other) <= room * finite.max(initial=0.0)
+    return bool(np.all(near | (one == other) | (np.isnan(one) & np.isnan(other))))
 
 
-def _others(subject: Subject) -> list[Array]:
+def others(subject: Subject) -> list[Array]:
     """Return other inputs of the same shapes: the same values shuffled, so in the same domain."""
     rng = np.random.default_rng(0)
     return [rng.permutation(one.ravel()).reshape(one.shape) for one in subject.inputs]
 
 
 def _primed(subject: Subject) -> Any:
-    """Return a layer whose forward has seen other inputs."""
+    """Return a layer whose forward has seen other inputs, and backward another gradient."""
     layer = subject.fresh()
     try:
-        subject.forward(layer, _others(subject))
+        subject.forward(layer, others(subject))
     except GradcheckError:  # shuffled inputs need not be valid ones
         return subject.fresh()
     return layer
+
+
+def _beside(subject: Subject) -> Gradients:
+    """Return the gradients while another copy of the layer is used in between."""
+    if not subject.copyable:
+        return {}
+    layer, other = subject.fresh(), subject.fresh()
+    try:
+        subject.forward(layer, _copies(subject.inputs))
+        subject.forward(other, others(subject))
+    except GradcheckError:
+        return {}
+    return subject.backward(layer, _copies(subject.weights))
 
 
 def _resized(subject: Subject) -> Gradients:
@@ -119,12 +167,11 @@ def _resized(subject: Subject) -> Gradients:
     else:
         weights = [np.concatenate([one, one]) for one in subject.weights]
     try:
-        subject.forward(layer, [np.concatenate([one, one]) for one in _others(subject)])
+        subject.forward(layer, [np.concatenate([one, one]) for one in others(subject)])
         subject.backward(layer, weights)
-        subject.forward(layer, _copies(subject.inputs))
-        return subject.backward(layer, _copies(subject.weights))
     except (GradcheckError, ValueError):
         return {}
+    return subject.run(layer, subject.inputs, subject.weights)
 
 
 def _forward(subject: Subject, layer: Any, seen: Observation) -> list[Array]:

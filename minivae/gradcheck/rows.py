@@ -14,6 +14,8 @@ from minivae.gradcheck.subject import Array
 def wrong_rows(case: Case) -> str:
     """Return which rows (or columns, ...) hold all wrong entries, while others are right."""
     shape = case.evidence.shape
+    if not shape:
+        return ""
     telling = (case.numeric != 0) | (case.analytic != 0)  # two zeros tell nothing
     places = [along[telling] for along in np.unravel_index(case.at, shape)]
     wrong = case.wrong[telling]

@@ -1,18 +1,20 @@
 """A layer with its inputs, seen as one function of named arrays that can be perturbed in place.
 
-It calls forward and backward and turns their failures into one clear line; what the values mean is
-judged in numeric.py and causes.py.
+It calls forward and backward and turns their failures into one clear line; where a layer keeps its
+parameters is found in intake.py, what the values mean is judged in numeric.py and causes.py.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minivae.gradcheck.clone import clone
+from minivae.gradcheck.intake import Place, Shapes, places, put_arrays, takes
 from minivae.gradcheck.report import GradcheckError
 
 Array = np.ndarray
@@ -55,6 +57,16 @@ class StepLayer:
 class Subject:
     """What is checked: a copy of the layer, its inputs, and the weights of its outputs.
 
+    Parameters
+    ----------
+    layer, inputs, seed
+        As `check` takes them.
+    constants : names or places of inputs, optional
+        That have no gradient. Left out, a float input for which backward returns None is one,
+        unless it is the first.
+    reseed : callable, optional
+        Called before each forward, with the layer if it takes one.
+
     Attributes
     ----------
     layer : object
@@ -68,24 +80,76 @@ class Subject:
         Whether the layer could be copied; if not, the very object is run and put back.
     """
 
-    def __init__(self, layer: Any, inputs: tuple[Any, ...], seed: int) -> None:
+    def __init__(
+        self,
+        layer: Any,
+        inputs: tuple[Any, ...],
+        seed: int,
+        constants: Iterable[int | str] | None = None,
+        reseed: Callable[..., Any] | None = None,
+    ) -> None:
         if not hasattr(layer, "forward") and hasattr(layer, "step"):
             layer = StepLayer(layer)
-        self.title = type(getattr(layer, "vae", layer)).__name__
+        self.title = getattr(layer, "title", None) or type(getattr(layer, "vae", layer)).__name__
         for method in ("forward", "backward"):
-            if not callable(getattr(layer, method, None)):
+            instead = "__call__" if method == "forward" else method
+            if not callable(getattr(layer, method, getattr(layer, instead, None))):
                 raise GradcheckError(f"{self.title} has no method {method}: nothing to check")
-        self.original = layer
+        self.original, self.seed, self.reseed = layer, seed, reseed
         self.inputs = [np.array(one) for one in inputs]
-        self.input_names = _names(layer.forward, len(inputs))
+        self.input_names = _names(_forward_of(layer), len(inputs))
+        self.declared = constants is not None
+        self.constants = self._named(constants or ())
+        self.caches: dict[int, Any] = {}
+        self.shapes: Shapes | None = None  # of the outputs, as forward gave them
+        self.places: list[Place] = []
+        self.kept: dict[str, Array] = {}
         try:
-            clone(layer)
+            self.layer = clone(layer)
             self.copyable = True
         except Exception:  # whatever deepcopy meets in a stranger's class
-            self.copyable = False
-        self.kept = {name: one.copy() for name, one in self.parameters(layer).items()}
-        self.layer = self.fresh()
-        self.outputs = self.forward(self.layer, [one.copy() for one in self.inputs])
+            self.layer, self.copyable = layer, False
+        self.unit = getattr(layer, "unit_weight", False) or takes(layer.backward) == 0
+        self.outputs = self.forward(self.layer, _copies(self.inputs))
+        self._refuse_useless()
+        rng = np.random.default_rng(seed)
+        self.weights = [self._weight(output, rng) for output in self.outputs]
+        self._find_parameters()
+
+    def _find_parameters(self) -> None:
+        """Learn where parameters and gradients are: some are made by forward or by backward."""
+        before = places(self.original, after=None)
+        if self.copyable and (not before or not getattr(self.original, "params", None)):
+            probe = self.fresh()
+            self.forward(probe, _copies(self.inputs))
+            lazy = {one.name for one in places(probe, after=None)} - {one.name for one in before}
+            if lazy:
+                self.original = probe
+            probe = self.fresh()
+            self.forward(probe, _copies(self.inputs))
+            try:
+                self.call_backward(probe, _copies(self.weights))
+            except GradcheckError:
+                probe = self.layer  # said in full where the gradients are wanted
+        else:
+            probe = self.original
+        self.places = places(self.original, after=probe)
+        self.kept = {name: one.copy() for name, one in self.parameters(self.original).items()}
+
+    def _named(self, constants: Iterable[int | str]) -> set[str]:
+        found = set()
+        for one in [constants] if isinstance(constants, int | str) else constants:
+            if one in self.input_names:
+                found.add(one)
+            elif isinstance(one, int) and 0 <= one < len(self.inputs):
+                found.add(self.input_names[one])
+            else:
+                raise GradcheckError(
+                    f"constants names {one!r}: the inputs are {', '.join(self.input_names)}"
+                )
+        return found
+
+    def _refuse_useless(self) -> None:
         for position, output in enumerate(self.outputs):
             if not np.issubdtype(output.dtype, np.number):
                 raise GradcheckError(f"{self.title}.forward returned {output.dtype}, not numbers")
@@ -96,26 +160,37 @@ class Subject:
                     f"{self.title}.forward returned NaN or infinity{which}"
                     f" ({bad} of {output.size} entries): no derivative to compare"
                 )
-        rng = np.random.default_rng(seed)
-        self.weights = [self._weight(output, rng) for output in self.outputs]
 
     def _weight(self, output: Array, rng: np.random.Generator) -> Array:
-        if getattr(self.original, "unit_weight", False):
+        if self.unit:
             return np.ones(output.shape, output.dtype)
         size = rng.uniform(0.5, 1.5, output.shape) * rng.choice([-1.0, 1.0], output.shape)
-        dtype = output.dtype if np.issubdtype(output.dtype, np.floating) else float
+        if output.dtype.kind == "c":
+            size = size + 1j * rng.uniform(0.5, 1.5, output.shape)
+        dtype = output.dtype if output.dtype.kind in "fc" else float
         return np.asarray(size, dtype)
 
     def fresh(self, dtype: Any = None) -> Any:
         """Return the layer in its first state, as a copy if it can be copied."""
         if self.copyable:
-            return clone(self.original, dtype)
+            layer = clone(self.original, dtype)
+            put_arrays(layer, self.places)
+            return layer
         if dtype is not None:
             raise GradcheckError(f"{self.title} cannot be copied")
         for name, one in self.parameters(self.original).items():
             if one.dtype == self.kept[name].dtype and one.shape == self.kept[name].shape:
                 one[...] = self.kept[name]
         return self.original
+
+    def at(
+        self, inputs: list[Array], layer: Any = None, dtype: Any = None, seed: int | None = None
+    ) -> Subject:
+        """Return the same layer at other inputs, perhaps changed or in another dtype."""
+        layer = clone(self.original if layer is None else layer, dtype)
+        constants = self.constants if self.declared else None
+        seed = self.seed if seed is None else seed
+        return Subject(layer, tuple(inputs), seed, constants, self.reseed)
 
     def variables(self) -> dict[str, Array]:
         """Return inputs and parameters at their first values, by their names in the report."""
@@ -124,57 +199,80 @@ class Subject:
 
     def parameters(self, layer: Any) -> dict[str, Array]:
         """Return the layer's parameters by name; the very arrays, not copies."""
-        params = getattr(layer, "params", None)
-        if params is None:
-            return {}
-        if not isinstance(params, Mapping):
-            raise GradcheckError(f"{self.title}.params is no mapping of names to arrays")
-        for name, one in params.items():
+        found = {one.name: one.value(layer) for one in self.places}
+        for name, one in found.items():
             if not isinstance(one, np.ndarray):
                 raise GradcheckError(
                     f"{self.title}.params[{name!r}] is a {type(one).__name__}, not a NumPy array:"
                     " it cannot be changed in place"
                 )
-        return dict(params)
+        return found
 
     def forward(self, layer: Any, inputs: list[Array]) -> list[Array]:
         """Return copies of forward's outputs for those very inputs."""
+        if self.reseed is not None:
+            self.reseed(layer) if takes(self.reseed) else self.reseed()
         try:
-            result = layer.forward(*inputs)
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                _quiet()
+                result = _forward_of(layer)(*inputs)
         except Exception as error:
             raise self._failed("forward", error) from error
         if result is None:
             raise GradcheckError(f"{self.title}.forward returned None: return the output")
-        result = result if isinstance(result, tuple | list) else (result,)
-        return [np.array(one) for one in result]
+        self.shapes = Shapes(result)
+        self.caches[id(layer)] = self.shapes.cache
+        return [np.array(one) for one in self.shapes.outputs]
+
+    def call_backward(self, layer: Any, weights: list[Array]) -> Any:
+        """Return what backward returns."""
+        arguments = self.shapes.arguments(weights, takes(layer.backward))
+        if self.caches.get(id(layer)) is not None:
+            arguments = [*arguments, *self.caches[id(layer)]]
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                _quiet()
+                return layer.backward(*arguments)
+        except Exception as error:
+            raise self._failed("backward", error) from error
 
     def backward(self, layer: Any, weights: list[Array]) -> dict[str, Any]:
         """Return copies of all gradients by name: inputs first (None if constant), then params."""
-        try:
-            result = layer.backward(*[one if one.ndim else one[()] for one in weights])
-        except Exception as error:
-            raise self._failed("backward", error) from error
-        wanted = len(self.inputs)
+        result = self.call_backward(layer, weights)
+        returned = dict(result) if isinstance(result, Mapping) else {}
+        if returned:
+            result = [returned.get(name) for name in self.input_names]
+        floating = [_floating(one) for one in self.inputs]
         if result is None:
-            raise GradcheckError(
-                f"{self.title}.backward returned None: return the gradient of"
-                f" {', '.join(self.input_names)}"
-            )
-        result = result if isinstance(result, tuple | list) else (result,)
-        if len(result) != wanted:
+            if not self.places and any(floating):
+                raise GradcheckError(
+                    f"{self.title}.backward returned None: return the gradient of"
+                    f" {', '.join(self.input_names)}"
+                )
+            result = [None] * len(self.inputs)
+        result = list(result) if isinstance(result, tuple | list) else [result]
+        if len(result) == sum(floating) < len(self.inputs):  # whole numbers left out
+            given = iter(result)
+            result = [next(given) if one else None for one in floating]
+        wanted, extra = len(self.inputs), result[len(self.inputs) :]
+        if len(result) != wanted and not (extra and len(extra) == len(self.places)):
             raise GradcheckError(
                 f"{self.title}.backward returned {len(result)} gradients for {wanted} inputs"
                 f" ({', '.join(self.input_names)}): one for each, None for one that needs none"
             )
         found = {
-            name: None if one is None or not _floating(given) else np.array(one)
-            for name, one, given in zip(self.input_names, result, self.inputs, strict=True)
+            name: None if one is None or not is_float else np.array(one)
+            for name, one, is_float in zip(self.input_names, result[:wanted], floating, strict=True)
         }
-        grads = getattr(layer, "grads", None) or {}
-        for name in self.parameters(layer):
-            key = self.parameter_name(name)
-            found[key] = np.array(grads[name]) if grads.get(name) is not None else None
+        for position, place in enumerate(self.places):
+            one = extra[position] if extra else returned.get(place.name, place.gradient(layer))
+            found[self.parameter_name(place.name)] = None if one is None else np.array(one)
         return found
+
+    def run(self, layer: Any, inputs: list[Array], weights: list[Array]) -> dict[str, Any]:
+        """Return the gradients after a forward on those inputs."""
+        self.forward(layer, _copies(inputs))
+        return self.backward(layer, _copies(weights))
 
     def parameter_name(self, name: str) -> str:
         """Return the parameter's name in the report: another if an input is called the same."""
@@ -189,15 +287,31 @@ class Subject:
         )
 
 
+def _quiet() -> None:
+    """Let a layer's own warnings pass, but not a complex number that loses its imaginary part."""
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error", np.exceptions.ComplexWarning)
+
+
+def _forward_of(layer: Any) -> Any:
+    return layer.forward if hasattr(layer, "forward") else layer
+
+
 def _floating(array: Array) -> bool:
     return np.issubdtype(array.dtype, np.floating)
 
 
+def _copies(arrays: list[Array]) -> list[Array]:
+    return [one.copy() for one in arrays]
+
+
 def _names(forward: Any, count: int) -> list[str]:
     """Return the names of forward's first arguments, or numbers where it has none."""
-    try:
-        signature = inspect.signature(forward).parameters.values()
-        names = [one.name for one in signature if one.kind is not one.VAR_POSITIONAL]
-    except (TypeError, ValueError):
-        names = []
+    names = getattr(forward, "names", None)
+    if names is None:
+        try:
+            signature = inspect.signature(forward).parameters.values()
+            names = [one.name for one in signature if one.kind is not one.VAR_POSITIONAL]
+        except (TypeError, ValueError):
+            names = []
     return [*names[:count], *(f"input {i}" for i in range(len(names[:count]), count))]

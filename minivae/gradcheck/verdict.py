@@ -9,7 +9,7 @@ import numpy as np
 
 from minivae.gradcheck.case import Case
 from minivae.gradcheck.causes import explain
-from minivae.gradcheck.observe import same
+from minivae.gradcheck.observe import LARGE, same
 from minivae.gradcheck.report import Entry
 
 
@@ -46,20 +46,20 @@ def _judge(case: Case, entry: Entry) -> None:
     evidence, gradient = case.evidence, case.gradient
     errors, along = evidence.errors(gradient), evidence.errors_along(gradient)
     tolerance = evidence.tolerance
-    if along.max(initial=0.0) > tolerance >= errors.max(initial=0.0):
+    if along.max(initial=0.0) > tolerance >= errors.max(initial=0.0) and not evidence.whole:
         case.evidence = evidence = case.probe.look_closer(case.name, gradient, evidence)
         case.__post_init__()
         errors = evidence.errors(gradient)
     worst = max(errors.max(initial=0.0), along.max(initial=0.0))
     entry.max_rel_error = float(worst)
-    entry.passed = bool(worst <= tolerance)
+    entry.passed = bool(worst <= tolerance) and bool(np.isfinite(gradient).all())
     if errors.size:
         analytic = gradient.ravel()[evidence.indices]
         apart = np.where(errors > 0.9 * errors.max(), np.abs(analytic - evidence.numeric), -1.0)
         at = int(np.argmax(np.nan_to_num(apart, nan=np.inf)))
         place = np.unravel_index(int(evidence.indices[at]), evidence.shape)
         entry.index = tuple(int(one) for one in place)
-        entry.analytic = float(gradient[place])
+        entry.analytic = float(gradient[place].real)
         entry.numeric = float(evidence.numeric[at])
 
 
@@ -72,15 +72,38 @@ def _unsettled(case: Case) -> tuple[str, str] | None:
     seen, name, gradient = case.seen, case.name, case.gradient
     if any(one in seen.mutated for one in case.subject.kept):
         return None  # another gradient is due: the parameters are others
+    if seen.broken:
+        return "stale", seen.broken
     again = seen.again.get(name)
-    if not same(gradient, again):
+    if not same(gradient, again) and not case.evidence.agrees(again):
+        if again is None or again.shape != gradient.shape:
+            return "stale", "right at first, of another shape when run again"
         if case.evidence.agrees(again - gradient):
             return "accumulated", "right at first; a second backward adds to the first"
+        share = float(np.vdot(again - gradient, gradient)) / float(np.vdot(gradient, gradient))
+        if case.evidence.agrees((again - gradient) / share if share else None):
+            return (
+                "accumulated",
+                f"right at first; a second backward adds {share:.6g} times the first, as a running"
+                " mean or momentum does",
+            )
         if same(again, seen.third.get(name)):
             return "stale", "right at first, wrong when run again: values of before are used"
         return "random", "backward gives another gradient for the same input"
-    if name in seen.resized and not same(gradient, seen.resized[name]):
+    third = seen.third.get(name)
+    if not same(again, third) and not case.evidence.agrees(third):
+        return "stale", "right twice, wrong when run again: values of before are used"
+    if name in seen.resized and not case.evidence.agrees(seen.resized[name]):
         return "stale", "wrong after a pass over a larger batch, of which values are used"
+    if name in seen.beside and not case.evidence.agrees(seen.beside[name]):
+        return "stale", "wrong while another object of the class is in use: they share values"
+    scaled = seen.scaled.get(name)
+    if scaled is not None and not case.evidence.agrees(scaled / LARGE):
+        return (
+            "chain",
+            f"right for small gradients of the output, not for {LARGE:g} times as large ones: it is"
+            " clipped, or not linear in them",
+        )
     return None
 
 
@@ -88,5 +111,5 @@ def _dtype_kept(case: Case) -> bool:
     """Return whether the gradient has the dtype of its array, or of the outputs."""
     known = case.subject.variables()
     outer = [*known.values(), *case.subject.outputs]
-    mixed = np.result_type(*[one.dtype for one in outer if one.dtype.kind == "f"])
+    mixed = np.result_type(*[one.dtype for one in outer if one.dtype.kind in "fc"])
     return case.gradient.dtype in (known[case.name].dtype, mixed)

@@ -69,7 +69,7 @@ LAYER_FAULTS: tuple[tuple[type[Any], str], ...] = (
     (ChangesGradientInPlace, "mutates"),
     (ChangesInputInPlace, "mutates"),
     (ChainForgotten, "chain"),
-    (SigmoidOfInput, "unknown"),
+    (SigmoidOfInput, "slope"),
     (TanhHalved, "scale"),
     (MeanNotUndone, "scale"),
     (SkipForgotten, "missing-term"),
