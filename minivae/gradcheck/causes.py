@@ -7,6 +7,7 @@ evidence.py, the other orders of calls from observe.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import permutations, product
 
@@ -51,6 +52,7 @@ def explain(case: Case) -> Named:
         lost_factor,
         lost_term,
         _word("mask", _one_side),
+        _word("partial", _one_row),
         structure,
         _word("partial", wrong_rows),
         _word("mask", _where_zero),
@@ -281,6 +283,12 @@ def _where_zero(case: Case) -> str:
 
 def _count(chosen: Array) -> str:
     return f"{int(chosen.sum())} of {len(chosen)} compared"
+
+
+def _one_row(case: Case) -> str:
+    """Find one row, or column, outside which it is right."""
+    sentence = wrong_rows(case)
+    return sentence if re.match(r"wrong only in \w+ \d+ of", sentence) else ""
 
 
 def _clipped(case: Case) -> str:
