@@ -15,6 +15,7 @@ import numpy as np
 MODULES = (
     *("convolution", "norms", "attention", "recurrent", "losses", "flows", "activations"),
     *("linear", "other"),
+    *("pictures", "scaling", "sequences", "targets", "operations", "habits"),
 )
 
 # The general cause that one would want said. A case may name two, joined by " or ".

@@ -250,5 +250,6 @@ CASES += [
         operations.Dense,
         operations.uneven,
         {"a small feature": ("a small input's row is half too large", "index or scale")},
+        note="a small feature",
     ),
 ]

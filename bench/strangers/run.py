@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import json
 import pkgutil
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
@@ -182,12 +184,20 @@ def autograd(case: Case, inputs: tuple, seed: int) -> tuple[bool, list[str], str
 PEERS = {"minivae": minivae, "torch": torch, "jax": jax, "autograd": autograd}
 
 
-def tried(peer, case: Case, seed: int) -> dict:
+@functools.cache
+def named() -> dict[str, Case]:
+    """Return the cases by name."""
+    return {case.name: case for case in cases()}
+
+
+def tried(peer: str, name: str, seed: int) -> dict:
     """Return what a checker says of one case: passed, failed or crashed, and the words."""
+    warnings.simplefilter("ignore")
+    case = named()[name]
     inputs = case.inputs(np.random.default_rng(seed))
     begin = time.perf_counter()
     try:
-        passed, words, text = peer(case, inputs, seed)
+        passed, words, text = PEERS[peer](case, inputs, seed)
         said = "passed" if passed else "failed"
     except Exception as error:  # a checker that cannot take the layer at all
         said, words, text = "crashed", [], f"{type(error).__name__}: {error}"
@@ -215,10 +225,10 @@ def main() -> None:
     parser.add_argument("words", nargs="*", help="only cases whose name has one of these")
     parser.add_argument("--peer", choices=PEERS, default="minivae")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--show", action="store_true", help="name the cases that went wrong")
     parser.add_argument("--json", type=Path, help="write everything here")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
     chosen = [
         case
         for case in cases()
@@ -226,8 +236,12 @@ def main() -> None:
     ]
     outcomes, everything = {}, []
     begin = time.perf_counter()
+    names = [case.name for case in chosen]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        asked = [(options.peer, name, seed) for name in names for seed in range(options.seeds)]
+        answers = dict(zip(asked, pool.map(tried, *zip(*asked, strict=True)), strict=True))
     for case in chosen:
-        runs = [tried(PEERS[options.peer], case, seed) for seed in range(options.seeds)]
+        runs = [answers[options.peer, case.name, seed] for seed in range(options.seeds)]
         everything += runs
         bad = [r for r in runs if r["said"] != ("passed" if case.right else "failed")]
         if case.right:

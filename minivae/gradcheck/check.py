@@ -257,12 +257,13 @@ def _compare_single(report: Report, subject: Subject, seen: Observation) -> None
     found = subject.run(subject.fresh(), subject.inputs, subject.weights)
     variables = subject.variables()
     outer = [*variables.values(), *subject.outputs]
-    mixed = np.result_type(*[one.dtype for one in outer if one.dtype.kind == "f"])
+    known = [one.dtype for one in outer if one.dtype.kind == "f"]
+    known.append(np.result_type(*known))
     for entry in report.entries:
         one, exact = found.get(entry.name), seen.gradients.get(entry.name)
         if one is None or exact is None:
             continue
-        if one.dtype not in (variables[entry.name].dtype, mixed):
+        if one.dtype not in known:
             wanted = variables[entry.name].dtype
             entry.cause = "dtype"
             entry.explanation = f"the values are right, but {one.dtype} where {wanted} is due"

@@ -16,7 +16,7 @@ from minivae.gradcheck.subject import Array
 
 COMPLEX_STEP = 1e-20  # its square vanishes beside 1, and nothing is subtracted
 ROUNDING = 8.0  # an evaluation may be wrong by this many times its estimated rounding
-SIDES = 4  # one-sided slopes are read this many steps before the smallest, where rounding is small
+CLEAR = 1e3  # one-sided slopes are read where they lie apart by this many times their rounding
 
 
 @dataclass
@@ -122,6 +122,9 @@ def differences(
             if found:
                 spread = abs(slope.value - found[-1][2].value)
             found.append((spread + slope.noise, spread, slope))
+            lasting = fine.bend > 0.6 * coarse.bend and _corner(levels)
+            if fine.bend < 4 * fine.bend_noise and lasting:
+                break  # it bends, and closer in rounding hides that
             straight = fine.bend <= max(0.5 * coarse.bend, fine.bend_noise)
             if spread <= max(2 * slope.noise, accuracy * abs(slope.value)) and straight:
                 return slope
@@ -132,7 +135,8 @@ def differences(
     _, spread, best = min(found, key=lambda one: one[0])
     best.kink = _corner(levels)
     if best.kink:
-        _open(best, f.weights, levels[-SIDES] if len(levels) >= SIDES else levels[-1])
+        clear = [level for level in levels if level.bend > CLEAR * level.bend_noise]
+        _open(best, f.weights, clear[-1] if clear else levels[-1])
     else:
         best.noise += spread if np.isfinite(spread) else 0.0
     return best
@@ -142,7 +146,7 @@ def _open(slope: Slope, weights: Array, level: _Level) -> None:
     """Let the slope be anything between what the outputs' one-sided slopes permit."""
     sides = np.array([weights * level.ahead, weights * level.behind])
     low, high = float(sides.min(axis=0).sum()), float(sides.max(axis=0).sum())
-    room = 1e-5 * (high - low) + 4 * level.noise
+    room = 1e-5 * (abs(low) + abs(high)) + 4 * level.noise
     slope.low, slope.high = low - room, high + room
 
 

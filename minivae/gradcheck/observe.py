@@ -186,7 +186,12 @@ def _backward(subject: Subject, layer: Any, given: list[Array], seen: Observatio
     weights = _copies(subject.weights)
     parameters = {name: one.copy() for name, one in subject.parameters(layer).items()}
     before = _copies(given)
+    outputs = [(one, np.array(one)) for one in subject.given]
     gradients = subject.backward(layer, weights)
+    for position, (one, kept) in enumerate(outputs):
+        if not np.array_equal(one, kept, equal_nan=_inexact(kept)):
+            name = "output" + (f" {position}" if len(outputs) > 1 else "")
+            seen.mutated[name] = "backward changes the output that forward gave, in place"
     for position, (one, kept) in enumerate(zip(weights, subject.weights, strict=True)):
         if not np.array_equal(one, kept, equal_nan=True):
             name = "output gradient" + (f" {position}" if len(weights) > 1 else "")

@@ -116,7 +116,7 @@ def _multiple(rest: Array, known: list[tuple[str, Array]]) -> str:
         for other, more in plain:
             if _parallel(unit, values * more):
                 return f"{_short(rest, values * more)} times {words} times {other}"
-    if len(rest) < 6:
+    if len(rest) < 6 or not plain:
         return ""
     stack = np.array([values for _, values in plain]).reshape(len(plain), -1)
     for dy_words, dy in [("", np.ones(len(rest))), *((f"{w} times ", v) for w, v in dys)]:

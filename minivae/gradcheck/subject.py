@@ -6,6 +6,7 @@ parameters is found in intake.py, what the values mean is judged in numeric.py a
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -78,6 +79,8 @@ class Subject:
         What forward gave.
     copyable : bool
         Whether the layer could be copied; if not, the very object is run and put back.
+    widened : bool
+        Whether the layer is a float32 one turned to float64.
     """
 
     def __init__(
@@ -100,7 +103,9 @@ class Subject:
         self.input_names = _names(_forward_of(layer), len(inputs))
         self.declared = constants is not None
         self.constants = self._named(constants or ())
+        self.widened = False
         self.caches: dict[int, Any] = {}
+        self.given: list[Any] = []
         self.shapes: Shapes | None = None  # of the outputs, as forward gave them
         self.places: list[Place] = []
         self.kept: dict[str, Array] = {}
@@ -120,21 +125,36 @@ class Subject:
         """Learn where parameters and gradients are: some are made by forward or by backward."""
         before = places(self.original, after=None)
         if self.copyable and (not before or not getattr(self.original, "params", None)):
-            probe = self.fresh()
-            self.forward(probe, _copies(self.inputs))
-            lazy = {one.name for one in places(probe, after=None)} - {one.name for one in before}
-            if lazy:
-                self.original = probe
-            probe = self.fresh()
-            self.forward(probe, _copies(self.inputs))
-            try:
-                self.call_backward(probe, _copies(self.weights))
-            except GradcheckError:
-                probe = self.layer  # said in full where the gradients are wanted
+            probe = self._used()
+            if self._lazy(probe, {one.name for one in before}):
+                self.original = self.layer  # which has run forward
+                probe = self._used()
         else:
             probe = self.original
         self.places = places(self.original, after=probe)
         self.kept = {name: one.copy() for name, one in self.parameters(self.original).items()}
+
+    def _used(self) -> Any:
+        """Return a copy that has run forward and, if it can, backward."""
+        probe = self.fresh()
+        self.forward(probe, _copies(self.inputs))
+        with contextlib.suppress(GradcheckError):  # said in full where the gradients are wanted
+            self.call_backward(probe, _copies(self.weights))
+        return probe
+
+    def _lazy(self, probe: Any, known: set[str]) -> bool:
+        """Return whether forward made parameters: arrays with gradients that it then keeps."""
+        made = [one for one in places(probe, after=probe) if one.name not in known]
+        if not made:
+            return False
+        kept = [np.array(one.value(probe)) for one in made]
+        rng = np.random.default_rng(0)
+        others = [rng.permutation(one.ravel()).reshape(one.shape) for one in self.inputs]
+        try:
+            self.forward(probe, others)
+        except GradcheckError:
+            return False
+        return any(np.array_equal(k, one.value(probe)) for k, one in zip(kept, made, strict=True))
 
     def _named(self, constants: Iterable[int | str]) -> set[str]:
         found = set()
@@ -183,14 +203,13 @@ class Subject:
                 one[...] = self.kept[name]
         return self.original
 
-    def at(
-        self, inputs: list[Array], layer: Any = None, dtype: Any = None, seed: int | None = None
-    ) -> Subject:
+    def at(self, inputs: list[Array], layer: Any = None, dtype: Any = None) -> Subject:
         """Return the same layer at other inputs, perhaps changed or in another dtype."""
         layer = clone(self.original if layer is None else layer, dtype)
         constants = self.constants if self.declared else None
-        seed = self.seed if seed is None else seed
-        return Subject(layer, tuple(inputs), seed, constants, self.reseed)
+        other = Subject(layer, tuple(inputs), self.seed, constants, self.reseed)
+        other.widened = self.widened or dtype is not None
+        return other
 
     def variables(self) -> dict[str, Array]:
         """Return inputs and parameters at their first values, by their names in the report."""
@@ -222,6 +241,7 @@ class Subject:
             raise GradcheckError(f"{self.title}.forward returned None: return the output")
         self.shapes = Shapes(result)
         self.caches[id(layer)] = self.shapes.cache
+        self.given = self.shapes.outputs  # the very arrays
         return [np.array(one) for one in self.shapes.outputs]
 
     def call_backward(self, layer: Any, weights: list[Array]) -> Any:
