@@ -98,10 +98,17 @@ def check_function(
     return check(_FunctionLayer(value, gradient), x, seed=seed)
 
 
-def assert_gradients(layer: Any, *inputs: Any, **options: Any) -> None:
-    """Raise AssertionError, with the report, unless every gradient is right; options as `check`."""
+def assert_gradients(
+    layer: Any,
+    *inputs: Any,
+    seed: int = 0,
+    constants: Iterable[int | str] | None = None,
+    reseed: Callable[..., Any] | None = None,
+    rtol: float | None = None,
+) -> None:
+    """Raise AssertionError, with the report of `check`, unless every gradient is right."""
     __tracebackhide__ = True  # pytest shows the line that called this
-    report = check(layer, *inputs, **options)
+    report = check(layer, *inputs, seed=seed, constants=constants, reseed=reseed, rtol=rtol)
     if not report.passed:
         raise AssertionError(str(report))
 
