@@ -54,8 +54,8 @@ def check(
     seed : int
         Of the gradients given to backward, and of the sample of entries in large arrays.
     constants : names or places of inputs, optional
-        That have no gradient, such as targets and noise. Left out, inputs after the first are
-        taken for constants where backward returns None.
+        That have no gradient, such as targets and noise. Left out, the layer's own tuple
+        `constants`; or else, of several float inputs, those for which backward returns None.
     reseed : callable, optional
         Called before each forward of a layer that draws noise, with the layer if it takes an
         argument, so that it draws the same noise each time.

@@ -63,8 +63,8 @@ class Subject:
     layer, inputs, seed
         As `check` takes them.
     constants : names or places of inputs, optional
-        That have no gradient. Left out, a float input for which backward returns None is one,
-        unless it is the first.
+        That have no gradient. Left out, the layer's own tuple `constants`, if it has one; or else
+        a float input for which backward returns None is one, unless it is the only one.
     reseed : callable, optional
         Called before each forward, with the layer if it takes one.
 
@@ -101,6 +101,8 @@ class Subject:
         self.original, self.seed, self.reseed = layer, seed, reseed
         self.inputs = [np.array(one) for one in inputs]
         self.input_names = _names(_forward_of(layer), len(inputs))
+        if constants is None and isinstance(getattr(layer, "constants", None), tuple):
+            constants = layer.constants
         self.declared = constants is not None
         self.constants = self._named(constants or ())
         self.widened = False
