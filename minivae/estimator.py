@@ -132,7 +132,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         out = np.empty((n_samples, self.n_features_in_))
         for start in range(0, n_samples, BLOCK):
             block = out[start : start + BLOCK]
-            z = model.prior.draw(rng.standard_normal((len(block), self.n_components)))
+            z = model.prior.draw(rng.standard_normal((len(block), self.n_components)), rng)
             block[...] = model.likelihood.sample(model.decoder.forward(z), rng)
         return out * self.scale_ + self.mean_
 

@@ -107,6 +107,18 @@ class VAE(Layer):
         self.beta, self.seed, self.dtype = beta, seed, np.dtype(dtype)
         self.image_shape = None if image_shape is None else tuple(image_shape)
         self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
+        if getattr(self.bound, "held", False) and self.posterior.score is None:
+            raise ArgumentError(
+                f"bound {self.bound.kind} needs the slope of log q by z, which the posterior "
+                f"{self.posterior.kind} has not: take iwae or elbo"
+            )
+        if hasattr(self.prior, "encoder"):  # it has images of its own
+            if self.posterior.kind != "gaussian":
+                raise ArgumentError(
+                    f"prior {self.prior.kind} is made of gaussian posteriors, not of "
+                    f"{self.posterior.kind}: take prior mixture, or posterior gaussian"
+                )
+            self.prior.encoder = self.encoder.twin()
 
     @property
     def encoder(self) -> Any:
@@ -201,10 +213,13 @@ class VAE(Layer):
     # --- what a model can do -------------------------------------------------------------------
 
     def encode(self, x: Array) -> tuple[np.ndarray, np.ndarray]:
-        """Return mu and log variance of q(z|x), each (N, Z), for pixels x (N, D) in [0, 1]."""
+        """Return mu and log variance of q(z|x), each (N, Z), for pixels x (N, D) in [0, 1].
+
+        They are those of each dimension alone, where q does not let each stand alone.
+        """
         twin = self.twin()
         stats = self._by_blocks(twin.encoder.forward, self._rows_of(x, self.pixels, "images"))
-        return self.posterior.halves(stats)
+        return self.posterior.marginals(stats)
 
     def decode(self, z: Array) -> np.ndarray:
         """Return the mean of p(x|z), (N, D), for points z (N, Z) of the latent space."""
@@ -218,8 +233,8 @@ class VAE(Layer):
         """Return the mean of p(x|z), (n, D), for n draws of z from the prior."""
         if n < 1:
             raise ArgumentError(f"the number of samples must be at least 1, not {n}")
-        eps = generator(seed, "sample").standard_normal((n, self.latent))
-        return self.decode(self.prior.draw(eps))
+        rng = generator(seed, "sample")
+        return self.decode(self.prior.draw(rng.standard_normal((n, self.latent)), rng))
 
     def log_likelihood(self, x: Array, samples: int = 100, seed: int = 0) -> np.ndarray:
         """Return the importance-weighted bound on log p(x), (N,), in nats.
@@ -251,7 +266,7 @@ class VAE(Layer):
         return self.likelihood.mean(self.decoder.forward(z))
 
     def _reconstruct(self, x: Array) -> Array:
-        mu, _ = self.posterior.halves(self.encoder.forward(x))
+        mu, _ = self.posterior.marginals(self.encoder.forward(x))
         z = self.like("mu", mu)
         z[...] = mu
         return self._decode(z)
@@ -300,16 +315,16 @@ def _pieces(
     made, settings = spec.find(POSTERIORS, posterior, "posterior")
     stats = made(latent, backend=backend, **settings)
     encoder, decoder = networks.build(
-        hidden, pixels, stats.width * latent, latent, ends.width, image_shape, backend
+        hidden, pixels, stats.columns, latent, ends.width, image_shape, backend
     )
     made, settings = spec.find(PRIORS, prior, "prior")
-    z = made(latent, backend=backend, **settings)
-    return {
+    z = made(latent, pixels, backend=backend, **settings)
+    return {  # gradients are computed from the last to the first: a prior may add to the encoder's
+        "prior": z,
         "encoder": encoder,
         "decoder": decoder,
         "likelihood": ends,
         "posterior": stats,
-        "prior": z,
     }
 
 

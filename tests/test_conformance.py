@@ -15,7 +15,7 @@ import pytest
 from minivae import VAE, Adam, parts
 from minivae.backend import CupyBackend
 from minivae.data.pixels import Source
-from minivae.errors import BackendError
+from minivae.errors import ArgumentError, BackendError
 from minivae.gradcheck import check
 from minivae.looking.trace import trace_step
 from minivae.noise import RowNoise
@@ -268,6 +268,130 @@ def test_the_posterior_and_the_prior_are_pytorchs():
     kl, dstats = prior.kl(g["stats"], 1.0, 1 / len(g["z"]))
     assert kl == pytest.approx(g["kl"].mean(), rel=1e-12)
     np.testing.assert_allclose(dstats, g["dstats_kl"], rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["full", "planar:2"])
+def test_a_posterior_is_pytorchs(kind):
+    g = golden(kind)
+    part, settings = spec.find(POSTERIORS, kind, "posterior")
+    posterior = part(3, **settings)
+    z, log_q = posterior.forward(g["stats"], g["eps"])
+    np.testing.assert_allclose(z, g["z"], rtol=1e-12)
+    np.testing.assert_allclose(log_q, g["log_q"], rtol=1e-12)
+    dstats = posterior.backward(g["dz"], g["dlog_q"])
+    np.testing.assert_allclose(dstats, g["dstats"], rtol=1e-10, atol=1e-12)
+
+
+def test_the_full_covariance_has_a_kl_a_slope_and_marginals():
+    g, posterior, prior = golden("full"), parts.FullPosterior(3), parts.StandardNormal(3)
+    np.testing.assert_allclose(prior.kl_each(g["stats"]), g["kl"], rtol=1e-12)
+    kl, dstats = prior.kl(g["stats"], 1.0, 1 / len(g["z"]))
+    assert kl == pytest.approx(g["kl"].mean(), rel=1e-12)
+    np.testing.assert_allclose(dstats, g["dstats_kl"], rtol=1e-11, atol=1e-14)
+    posterior.forward(g["stats"], g["eps"])
+    np.testing.assert_allclose(posterior.score(), g["score"], rtol=1e-10)
+    mu, logvar = posterior.marginals(g["stats"])
+    np.testing.assert_allclose(mu, g["stats"][:, :3])
+    np.testing.assert_allclose(np.exp(logvar), g["variance"], rtol=1e-12)
+
+
+def test_the_planar_flow_has_measured_marginals():
+    posterior = parts.PlanarPosterior(2, layers=2)
+    stats = np.zeros((3, posterior.columns))
+    stats[:, 4:] = [0, 0, 1, 0, 0] * 2  # u = 0: v is along w, and w.v = log 2 - 1 squeezes z_0
+    stats[:, 3] = np.log(4.0)  # and nothing moves the other dimension
+    mu, logvar = posterior.marginals(stats)
+    assert (np.exp(logvar[:, 0]) < 0.8).all()
+    assert mu[:, 1] == pytest.approx([0, 0, 0], abs=5 * 2 / 10)  # 100 draws
+    assert np.exp(logvar[:, 1]) == pytest.approx([4, 4, 4], rel=5 * 0.14)
+
+
+def test_a_mixture_is_pytorchs_and_integrates_to_one():
+    g, prior = golden("mixture"), parts.Mixture(2, components=3, dtype="float64")
+    for name, view in prior.params.items():
+        view[...] = g[name]
+    np.testing.assert_allclose(prior.forward(g["z"]), g["log_p"], rtol=1e-12)
+    np.testing.assert_allclose(prior.backward(g["dlog_p"]), g["dz"], rtol=1e-10)
+    prior.gradients()
+    for name, grad in prior.grads.items():
+        np.testing.assert_allclose(grad, g[f"d{name}"], rtol=1e-10, atol=1e-13, err_msg=name)
+    line = np.linspace(-25, 25, 501)
+    plane = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
+    assert np.exp(prior.forward(plane)).sum() * 0.1**2 == pytest.approx(1, rel=1e-9)
+    rng = np.random.default_rng(0)
+    drawn = prior.draw(rng.standard_normal((20_000, 2)), rng)
+    w = np.exp(g["logits"]) / np.exp(g["logits"]).sum()
+    mean = w @ g["means"]
+    variance = w @ (np.exp(g["logvars"]) + g["means"] ** 2) - mean**2
+    assert (abs(drawn.mean(axis=0) - mean) < 5 * (variance / 20_000) ** 0.5).all()
+
+
+def test_a_prior_of_learned_images_is_the_mixture_of_their_posteriors():
+    vae = VAE(5, hidden=(4,), latent=2, prior="vamp:3", dtype="float64")
+    z = np.random.default_rng(0).standard_normal((6, 2))
+    mu, logvar = vae.encode(vae.params["prior.images"])
+    r = z[:, None] - mu
+    each = -0.5 * (r * r * np.exp(-logvar) + logvar + np.log(2 * np.pi)).sum(axis=2)
+    np.testing.assert_allclose(vae.prior.forward(z), np.log(np.exp(each).mean(axis=1)), rtol=1e-12)
+    assert vae.sample(4).shape == (4, 5)
+
+
+PAIRS = [
+    *(("gaussian", "mixture:3"), ("gaussian", "vamp:2"), ("full", "normal")),
+    *(("planar:2", "normal"), ("planar:1", "mixture:2")),
+]
+
+
+@pytest.mark.parametrize("bound", ["elbo", "iwae:2"])
+@pytest.mark.parametrize("posterior, prior", PAIRS)
+def test_a_step_with_other_posteriors_and_priors(posterior, prior, bound):
+    """Derivatives, windows and float32 of one step of a model, the KL drawn where it has to be."""
+    kinds = {"posterior": posterior, "prior": prior, "bound": bound}
+    vae = VAE(4, (3,), Z, seed=3, dtype="float64", beta=1.7, **kinds)
+    rng = np.random.default_rng(1)
+    x, eps = rng.random((5, 4)), rng.standard_normal((5, vae.noise))
+    report = check(vae, x, eps)
+    assert report.passed, str(report)
+    vae.step(x, eps)
+    grad = vae.grad.copy()
+    if not vae.prior.crosses_rows:
+        windows = [vae.window(rows) for rows in (slice(0, 2), slice(2, 5))]
+        for window, rows in zip(windows, (slice(0, 2), slice(2, 5)), strict=True):
+            window.bound.step(window, x[rows].copy(), eps[rows], 1 / 5, vae.beta)
+        vae.grad[...] = np.nan
+        vae.gradients()
+        np.testing.assert_allclose(vae.grad, grad, rtol=1e-9, atol=1e-13)
+    single = VAE(4, (3,), Z, seed=3, **kinds)
+    x, eps = x.astype("float32"), eps.astype("float32")
+    single.step(x, eps)
+    z, log_q = single.posterior.forward(single.encoder.forward(x), eps[:, :Z])
+    assert z.dtype == log_q.dtype == single.prior.forward(z).dtype == np.float32
+    assert VAE(**vae.spec()).spec() == vae.spec()
+
+
+def test_a_drawn_kl_is_the_closed_one_on_average():
+    vae = VAE(4, (3,), Z, seed=3, dtype="float64")
+    rng = np.random.default_rng(1)
+    x, draws = np.repeat(rng.random((2, 4)), 5000, axis=0), rng.standard_normal((10_000, Z))
+    closed = vae.bound.step(vae, x, draws, 1 / 10_000, 1.0)[1]
+    vae.prior.closed = ()
+    kl = vae.bound.terms(vae, x, draws)[1]
+    assert vae.bound.step(vae, x, draws, 1 / 10_000, 1.0)[1] == pytest.approx(kl.mean(), rel=1e-12)
+    assert abs(kl.mean() - closed) < 5 * kl.std() / 100
+
+
+@pytest.mark.parametrize(
+    "kinds, match",
+    [
+        ({"posterior": "planar", "bound": "dreg:2"}, "take iwae or elbo"),
+        ({"posterior": "full", "prior": "vamp:2"}, "take prior mixture"),
+        ({"prior": "mixture:0"}, "components must be"),
+        ({"posterior": "planar:0"}, "layers must be"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(kinds, match):
+    with pytest.raises(ArgumentError, match=match):
+        VAE(4, (3,), Z, **kinds)
 
 
 def test_kinds_are_told_apart():

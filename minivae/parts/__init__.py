@@ -9,11 +9,14 @@ from minivae.parts.categorical import Categorical
 from minivae.parts.continuous_bernoulli import ContinuousBernoulli
 from minivae.parts.discretised_logistic import DiscretisedLogistic
 from minivae.parts.elbo import Elbo
+from minivae.parts.full_posterior import FullPosterior
 from minivae.parts.gaussian import FixedGaussian, Gaussian, OptimalGaussian
 from minivae.parts.gaussian_each import DecodedGaussian, FeatureGaussian
 from minivae.parts.gaussian_posterior import GaussianPosterior
 from minivae.parts.importance import DoublyReparameterized, Iwae, StickingTheLanding
+from minivae.parts.mixture import Mixture, VampPrior
 from minivae.parts.negative_binomial import NegativeBinomial
+from minivae.parts.planar_posterior import PlanarPosterior
 from minivae.parts.poisson import Poisson
 from minivae.parts.standard_normal import StandardNormal
 from minivae.parts.student import Student
@@ -23,8 +26,8 @@ LIKELIHOODS = (
     *(Gaussian, FixedGaussian, FeatureGaussian, DecodedGaussian, OptimalGaussian, Student),
     Categorical,
 )
-POSTERIORS = (GaussianPosterior,)
-PRIORS = (StandardNormal,)
+POSTERIORS = (GaussianPosterior, FullPosterior, PlanarPosterior)
+PRIORS = (StandardNormal, Mixture, VampPrior)
 BOUNDS = (Elbo, Iwae, StickingTheLanding, DoublyReparameterized)
 
 __all__ = ["BOUNDS", "LIKELIHOODS", "POSTERIORS", "PRIORS"]

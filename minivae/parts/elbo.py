@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from minivae.params import Array
 
 
 class Elbo:
-    """-log p(x) <= nll + KL (Kingma and Welling 2014, equation 3), with the KL in closed form."""
+    """-log p(x) <= nll + KL (Kingma and Welling 2014, equation 3), with the KL in closed form.
+
+    Where prior and posterior have none, the KL is log q(z|x) - log p(z) at the z that is drawn.
+    """
 
     kind: ClassVar[str] = "elbo"
     samples: ClassVar[int] = 1  # draws of z for each image
@@ -33,6 +38,8 @@ class Elbo:
         beta : float
             Weight of the KL in the loss, and so in the gradient.
         """
+        if model.posterior.kind not in model.prior.closed:
+            return self._sampled(model, x, eps, scale, beta)
         stats = model.encoder.forward(x)  # q(z|x)
         z = model.posterior.draw(stats, eps)  # z = mu + sigma eps
         eta = model.decoder.forward(z)  # p(x|z)
@@ -45,8 +52,29 @@ class Elbo:
         model.encoder.keep(dstats)
         return nll, kl
 
+    def _sampled(
+        self, model: Any, x: Array, eps: Array, scale: float, beta: float
+    ) -> tuple[Array, Array]:
+        """As `step`, for a prior and a posterior that say log p(z) and log q(z|x) alone."""
+        stats = model.encoder.forward(x)
+        z, log_q = model.posterior.forward(stats, eps)
+        eta = model.decoder.forward(z)
+
+        nll, deta = model.likelihood.nll(eta, x, scale)
+        kl = scale * float((log_q - model.prior.forward(z)).sum(dtype=np.float64))
+
+        weight = np.full(len(x), beta * scale, x.dtype)  # of log q, and of -log p, in the loss
+        dz = model.decoder.backward_input(deta)
+        dz += model.prior.backward(-weight)
+        model.encoder.keep(model.posterior.backward(dz, weight))
+        return nll, kl
+
     def terms(self, model: Any, x: Array, eps: Array) -> tuple[Array, Array]:
         """Return log p(x|z) and the KL of each image, both (B,), in nats; no gradients."""
         stats = model.encoder.forward(x)
-        eta = model.decoder.forward(model.posterior.draw(stats, eps))
-        return model.likelihood.forward(eta, x), model.prior.kl_each(stats)
+        if model.posterior.kind in model.prior.closed:
+            z, kl = model.posterior.draw(stats, eps), model.prior.kl_each(stats)
+        else:
+            z, log_q = model.posterior.forward(stats, eps)
+            kl = log_q - model.prior.forward(z)
+        return model.likelihood.forward(model.decoder.forward(z), x), kl

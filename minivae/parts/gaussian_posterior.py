@@ -17,11 +17,12 @@ class GaussianPosterior(Layer):
     """q(z|x), drawn as z = mu + exp(logvar/2) eps (Kingma and Welling 2014, section 2.4)."""
 
     kind = "gaussian"
-    width = 2  # numbers of stats for each latent dimension
+    source = "Kingma and Welling 2014, section 3"
 
     def __init__(self, latent: int, backend: Any = "numpy") -> None:
         super().__init__(inner={"sampler": Reparameterize(backend=backend)}, backend=backend)
         self.latent = latent
+        self.columns = 2 * latent  # numbers of stats for an image
 
     @property
     def sampler(self) -> Any:
@@ -30,7 +31,11 @@ class GaussianPosterior(Layer):
 
     def halves(self, stats: Array) -> tuple[Array, Array]:
         """Return mu and log variance, views (B, Z) of the stats."""
-        return stats[:, : self.latent], stats[:, self.latent :]
+        return stats[:, : self.latent], stats[:, self.latent : 2 * self.latent]
+
+    def marginals(self, stats: Array) -> tuple[Array, Array]:
+        """Return mean and log variance of each dimension of q(z|x) alone, both (B, Z)."""
+        return self.halves(stats)
 
     def draw(self, stats: Array, eps: Array) -> Array:
         """Return z (B, Z) for standard normal noise eps (B, Z)."""
@@ -41,22 +46,29 @@ class GaussianPosterior(Layer):
         self.sampler.backward(dz, *self.halves(dstats))
 
     def forward(self, stats: Array, eps: Array) -> tuple[Array, Array]:
-        """Return z (B, Z) and log q(z|x) (B,), in nats.
-
-        (z - mu) / sigma is eps, so log q = -(eps^2 + logvar + log 2 pi) / 2, summed.
-        """
-        z = self.draw(stats, eps)
+        """Return z (B, Z) and log q(z|x) (B,), in nats."""
         self.stats, self.eps = stats, eps
+        return self.draw(stats, eps), self.log_base(stats, eps)
+
+    def log_base(self, stats: Array, eps: Array) -> Array:
+        """Return log N(z; mu, sigma^2) where eps leads, (B,).
+
+        (z - mu) / sigma is eps, so it is -(eps^2 + logvar + log 2 pi) / 2, summed.
+        """
         logvar = self.halves(stats)[1]
-        log_q = -0.5 * (eps * eps + logvar + float(np.log(2 * np.pi))).sum(axis=1)
-        return z, log_q
+        return -0.5 * (eps * eps + logvar + float(np.log(2 * np.pi))).sum(axis=1)
 
     def backward(self, dz: Array, dlog_q: Array) -> Array:
         """Return dstats: the path through z, and log q's own dependence on logvar, eps held.
 
         With eps held, dlog_q/dmu = 0 and dlog_q/dlogvar = -1/2.
         """
-        dstats = self.buffers.get("dstats", len(dz), 2 * self.latent, dz.dtype)
+        dstats = self.buffers.get("dstats", len(dz), self.columns, dz.dtype)
+        dstats[:, 2 * self.latent :] = 0
+        return self.base_backward(dz, dlog_q, dstats)
+
+    def base_backward(self, dz: Array, dlog_q: Array, dstats: Array) -> Array:
+        """Overwrite the halves of dstats for dz and dlog_q, and return dstats."""
         dmu, dlogvar = self.halves(dstats)
         dmu[...] = 0
         dlogvar[...] = -0.5 * dlog_q[:, None]

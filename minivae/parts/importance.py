@@ -84,7 +84,7 @@ class Iwae:
             dz -= (beta * dlog_p)[:, None] * model.posterior.score()
             if self.power == 2:
                 dz *= v.reshape(-1)[:, None]
-            dstats = self._room(model, "dstats", x, model.posterior.width * model.latent)
+            dstats = self._room(model, "dstats", x, model.posterior.columns)
             dstats[...] = 0
             model.posterior.add(dz, dstats)
         else:

@@ -17,8 +17,10 @@ class StandardNormal(Layer):
     """p(z) = N(0, 1), without parameters."""
 
     kind = "normal"
+    closed = ("gaussian", "full")  # posteriors whose KL has a closed form
+    source = "Kingma and Welling 2014, appendix B"
 
-    def __init__(self, latent: int, backend: Any = "numpy") -> None:
+    def __init__(self, latent: int, pixels: int = 0, backend: Any = "numpy") -> None:
         super().__init__(backend=backend)
         self.latent = latent
 
@@ -32,21 +34,33 @@ class StandardNormal(Layer):
         return -self.z * dlog_p[:, None]
 
     def kl(self, stats: Array, beta: float, scale: float) -> tuple[Array, Array]:
-        """Return scale times the sum of KL(q || p), and beta times its gradient dstats (B, 2 Z).
+        """Return scale times the sum of KL(q || p), and beta times its gradient dstats.
 
-        q is the Gaussian posterior with these stats.
+        q is the Gaussian posterior with these stats (B, 2 Z). A full covariance L L^T has more,
+        what L has below its diagonal: KL = (tr L L^T - log det L L^T + mu^2 - Z) / 2 is that of the
+        diagonal alone and half the squares of the rest, as tr L L^T is the sum of all squares.
         """
-        dstats, latent = self.like("dstats", stats), self.latent
-        mu, logvar = stats[:, :latent], stats[:, latent:]
-        dmu, dlogvar = dstats[:, :latent], dstats[:, latent:]
-        return self.formulas.gaussian_kl(mu, logvar, beta, scale, dmu, dlogvar), dstats
+        dstats = self.like("dstats", stats)
+        mu, logvar, rest = self._thirds(stats)
+        dmu, dlogvar, drest = self._thirds(dstats)
+        kl = self.formulas.gaussian_kl(mu, logvar, beta, scale, dmu, dlogvar)
+        if rest.shape[1]:
+            kl += 0.5 * scale * float((rest * rest).sum())
+            np.multiply(rest, beta * scale, out=drest)
+        return kl, dstats
 
     def kl_each(self, stats: Array) -> Array:
         """Return the KL of each image, (B,), in nats."""
-        mu, logvar = stats[:, : self.latent], stats[:, self.latent :]
+        mu, logvar, rest = self._thirds(stats)
         out = self.backend.empty(mu.shape, mu.dtype)
-        return self.formulas.gaussian_kl_each(mu, logvar, out).sum(axis=1)
+        kl = self.formulas.gaussian_kl_each(mu, logvar, out).sum(axis=1)
+        return kl + 0.5 * (rest * rest).sum(axis=1) if rest.shape[1] else kl
 
-    def draw(self, eps: Array) -> Array:
+    def draw(self, eps: Array, rng: Any = None) -> Array:
         """Return z for standard normal noise: the noise itself."""
         return eps
+
+    def _thirds(self, stats: Array) -> tuple[Array, Array, Array]:
+        """Return mu, log variance and the rest, as views."""
+        one, two = self.latent, 2 * self.latent
+        return stats[:, :one], stats[:, one:two], stats[:, two:]

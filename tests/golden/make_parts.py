@@ -108,6 +108,75 @@ LIKELIHOODS = {
 }
 
 
+def golden(kind, given, made, rows, own=()):
+    """Return what was given, what was made of it, and gradients for random ones of what was made.
+
+    `rows` are the names of what has gradients in each row, `own` those of parameters.
+    """
+    weights = {f"d{name}": torch.randn(value.shape) for name, value in made.items()}
+    sum((made[name] * weights[f"d{name}"]).sum() for name in made).backward()
+    found = given | made | weights | {f"d{name}": given[name].grad for name in (*rows, *own)}
+    return {f"{kind}.{name}": value.detach().numpy() for name, value in found.items()}
+
+
+def mixture():
+    """A mixture of three Gaussians as a prior."""
+    torch.manual_seed(100)
+    shapes = {"z": (ROWS, LATENT), "logits": (3,), "means": (3, LATENT), "logvars": (3, LATENT)}
+    given = {name: torch.randn(shape, requires_grad=True) for name, shape in shapes.items()}
+    parts = D.Independent(D.Normal(given["means"], torch.exp(given["logvars"] / 2)), 1)
+    whole = D.MixtureSameFamily(D.Categorical(logits=given["logits"]), parts)
+    names = ("logits", "means", "logvars")
+    return golden("mixture", given, {"log_p": whole.log_prob(given["z"])}, ("z",), names)
+
+
+def full():
+    """A Gaussian of three dimensions with a Cholesky factor, and its KL from N(0, 1)."""
+    torch.manual_seed(101)
+    stats, eps = torch.randn(ROWS, 9, requires_grad=True), torch.randn(ROWS, 3)
+    mu, logvar, below = stats.split((3, 3, 3), 1)
+    factor = torch.diag_embed(torch.exp(logvar / 2))
+    rows, columns = torch.tril_indices(3, 3, -1)
+    factor[:, rows, columns] = below
+    q = D.MultivariateNormal(mu, scale_tril=factor)
+    z = mu + (factor @ eps[:, :, None])[:, :, 0]
+    kl = D.kl_divergence(q, D.MultivariateNormal(torch.zeros(3), torch.eye(3)))
+    dkl = torch.autograd.grad(kl.mean(), stats, retain_graph=True)[0]
+    leaf = z.detach().requires_grad_()
+    score = torch.autograd.grad(q.log_prob(leaf).sum(), leaf, retain_graph=True)[0]
+    found = {"kl": kl, "dstats_kl": dkl, "score": score, "variance": q.variance}
+    given = {"stats": stats, "eps": eps}
+    made = golden("full", given, {"z": z, "log_q": q.log_prob(z)}, ("stats",))
+    return made | {f"full.{name}": value.detach().numpy() for name, value in found.items()}
+
+
+def planar():
+    """Two layers of the planar flow; the determinant is that of the Jacobian, by autograd."""
+    torch.manual_seed(102)
+    latent, layers = 3, 2
+    width = 2 * latent + 1
+    stats = torch.randn(ROWS, 2 * latent + layers * width, requires_grad=True)
+    eps = torch.randn(ROWS, latent)
+
+    def row(stats, eps):
+        z = stats[:latent] + torch.exp(stats[latent : 2 * latent] / 2) * eps
+        for k in range(layers):
+            start = 2 * latent + k * width
+            u, w, b = stats[start : start + width].split((latent, latent, 1))
+            along = torch.nn.functional.softplus(w @ u) - 1 - w @ u
+            z = z + (u + along * w / (w @ w)) * torch.tanh(w @ z + b)
+        return z
+
+    made = {"z": [], "log_q": []}
+    for one, noise in zip(stats, eps, strict=True):
+        jacobian = torch.func.jacrev(row, argnums=1)(one, noise)
+        made["z"].append(row(one, noise))
+        base = D.Normal(0.0, 1.0).log_prob(noise).sum()
+        made["log_q"].append(base - torch.linalg.slogdet(jacobian)[1])
+    made = {name: torch.stack(values) for name, values in made.items()}
+    return golden("planar", {"stats": stats, "eps": eps}, made, ("stats",))
+
+
 def main() -> None:
     """Compute and write."""
     torch.set_default_dtype(torch.float64)
@@ -137,6 +206,7 @@ def main() -> None:
     kl.mean().backward()
     found |= {"dstats_kl": stats.grad, "log_p": D.Normal(0.0, 1.0).log_prob(z).sum(1)}
     arrays |= {f"latent.{name}": value.detach().numpy() for name, value in found.items()}
+    arrays |= mixture() | full() | planar()
     np.savez(Path(__file__).with_name("parts.npz"), **arrays)
 
 
