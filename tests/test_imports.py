@@ -29,6 +29,7 @@ OUTSIDE = {
     "matplotlib": {"looking", "teaching"},
     "click": {"cli"},
     "sklearn": {"estimator"},
+    "mpi4py": {"training"},
     "PIL": {"data", "teaching"},
     "threadpoolctl": {"training", "gradcheck", "cli"},
 }

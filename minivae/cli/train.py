@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import deque
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +134,15 @@ class Every(click.ParamType):
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: the cores available.")
 @click.option(
+<<<<<<< HEAD
     "--products",
     type=click.Choice(["numpy", "onednn"]),
     help="What multiplies matrices on the CPU. Default: onednn where minivae[fast] is installed.",
+=======
+    "--ranks",
+    type=click.Choice(["mpi"]),
+    help="Share every batch with the ranks that mpiexec has started, on any machines.",
+>>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
 )
 @click.option(
     "--checkpoint-every",
@@ -172,7 +180,11 @@ def train(
     binarize: str,
     seed: int,
     threads: int | None,
+<<<<<<< HEAD
     products: str | None,
+=======
+    ranks: str | None,
+>>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
     every: Any,
     snapshots: bool,
     out: Path | None,
@@ -186,6 +198,7 @@ def train(
     from minivae.training import Training
     from minivae.vae import VAE
 
+<<<<<<< HEAD
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
     if samples is not None:
@@ -230,6 +243,62 @@ def train(
             draw_pictures(folder, training)
             last = training.history[-1]
             tell(f"test loss {last.test_loss:.2f} nats per image; results in {shown(folder)}")
+=======
+    shared = None if ranks is None else open_ranks()
+    tell = say if shared is None or not shared.rank else lambda line: None
+    with nullcontext() if shared is None else shared.together(say):
+        if resume and overwrite:
+            raise click.UsageError("--resume and --overwrite exclude each other")
+        if samples is not None:
+            ctx.params["bound"] = f"{bound}:{samples}"
+        chosen = open_backend(backend, device, precision)
+        if resume:
+            folder, loaded = find_run(out, ctx)
+        else:
+            loaded = load_data(data, image_size=image_size, notice=tell)
+            folder = out or Path("runs") / loaded.name
+            vae = VAE(
+                *(loaded.train.shape[1], hidden, latent, beta, seed),
+                backend=chosen,
+                likelihood=likelihood,
+                bound=ctx.params["bound"],
+            )
+            training = Training(
+                vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize
+            )
+            training.source = data if data in NAMES else os.path.abspath(data)
+        training = resumed(folder, loaded, chosen, ctx) if resume else training
+        if shared is not None:
+            training.ranks = shared
+            shared.agree(facts(training))
+            if shared.rank:  # files and terminal are rank 0's
+                stop = lambda training: shared.any(False)  # noqa: E731
+                deque(training.run(training.epochs or epochs, after_step=stop), maxlen=0)
+                return
+        # Only now: an option that cannot be leaves no directory behind.
+        with RunDirectory(folder, say, every) as run:
+            if resume:
+                epochs, threads = training.epochs or epochs, training.threads
+                run.write_history(training.history)
+                say(f"resuming {folder} after epoch {training.epoch}, step {training.step}")
+            elif run.checkpoint.exists() and not overwrite:
+                raise MinivaeError(
+                    f"{folder} holds a run already: continue it with --resume, replace it with "
+                    "--overwrite, or choose another directory with --out"
+                )
+            else:
+                discard(folder)
+            film = None
+            if snapshots or (resume and (folder / FILE).exists()):
+                film = Snapshots(folder, training, say)
+            train_into(run, training, epochs, threads, film)
+            if film is not None:
+                draw_snapshots(folder, film, loaded.image_shape)
+            if training.history:
+                draw_pictures(folder, training)
+                last = training.history[-1]
+                click.echo(f"test loss {last.test_loss:.2f} nats per image; results in {folder}")
+>>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
 
 
 def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: Any = None) -> None:
@@ -244,7 +313,8 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
         if interrupts.status is None:
             run.step(training)
             progress.step(training)
-        return interrupts.status is not None
+        stop = interrupts.status is not None
+        return stop if training.ranks is None else training.ranks.any(stop)
 
     with Interrupts() as interrupts:
         try:
@@ -253,7 +323,7 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
                 run.epoch(training)
                 if film is not None:
                     film.take(training)
-                if interrupts.status is not None:
+                if interrupts.status is not None and training.ranks is None:
                     break
         except NotFiniteError as error:
             kept = (
@@ -278,6 +348,27 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
             f"{run.failed}: the trained model is in {shown(folder)} instead; its pictures are "
             f"drawn with {again}"
         )
+
+
+def open_ranks() -> Any:
+    """Return the ranks that mpiexec has started."""
+    from minivae.training.ranks import Ranks
+
+    return Ranks()
+
+
+def facts(training: Any) -> dict[str, Any]:
+    """Return what all ranks of a run must have in common."""
+    from minivae import __version__
+
+    settings = ("batch_size", "seed", "binarize", "epoch", "step", "epochs")
+    return {
+        "version": __version__,
+        "data": training.data.fingerprint,
+        "model": training.vae.spec(),
+        "learning rate": training.adam.lr,
+        **{name.replace("_", " "): getattr(training, name) for name in settings},
+    }
 
 
 def find_run(out: Path | None, ctx: click.Context) -> tuple[Path, Any]:

@@ -20,7 +20,12 @@ from minivae.data.pixels import BINARIZE, Source, gather
 from minivae.errors import ArgumentError, NotFiniteError, shown
 from minivae.noise import RowNoise, generator, normal, permutation
 from minivae.optim import Adam
+<<<<<<< HEAD
 from minivae.training.crew import BlasThreads, Crew, can_fork, cores
+=======
+from minivae.training.crew import Crew, available_cores, blas_threads, can_fork
+from minivae.training.ranks import Ranks
+>>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
 from minivae.training.steps import open_steps
 from minivae.training.watch import CHECK, Watch
 from minivae.vae import BLOCK, VAE, Terms
@@ -54,10 +59,15 @@ class Training:
         One record for each epoch finished.
     epochs, threads : int or None
         What the last `run` was asked for.
+<<<<<<< HEAD
     products : str or None
         The library that computes the products; None until the first `run` has chosen it.
     notice : callable
         Called with a line that the user should know; `warnings.warn` at first.
+=======
+    ranks : Ranks or None
+        Ranks that share the run, all of which call `run`.
+>>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
     source : str
         Where the data came from, for whoever goes on with the run; empty: unknown.
 
@@ -101,6 +111,7 @@ class Training:
         self.products = products
         self.notice: Callable[[str], None] = warnings.warn
         self.source = ""
+        self.ranks: Ranks | None = None
         self._steps: Any = None
         self._watch: Any = None
 
@@ -145,11 +156,15 @@ class Training:
         cores(threads)  # says if it cannot be
         self.epochs, self.threads = epochs, threads
         source = Source(self.data.train, self.binarize)
+<<<<<<< HEAD
         steps = open_steps(self.vae, self.adam, source, self.batch_size, threads)
         library = "numpy", 1
         if self.vae.backend.name == "numpy":
             self.products = libraries.choose(self.products, steps.threads, self.notice)
             library = self.products, steps.threads
+=======
+        steps = open_steps(self.vae, self.adam, source, self.batch_size, threads, self.ranks)
+>>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
         self._steps, self._watch = steps, Watch(self)
         try:
             while self.epoch < epochs:
@@ -221,6 +236,7 @@ class Training:
             binarize=self.binarize,
             seed=self.seed,
             threads=self.threads,
+            ranks=self.ranks,
         )
         record = Record(
             self.epoch + 1,
@@ -271,7 +287,13 @@ def train(
 
 
 def evaluate(
-    vae: VAE, rows: Any, *, binarize: str = "none", seed: int = 0, threads: int | None = None
+    vae: VAE,
+    rows: Any,
+    *,
+    binarize: str = "none",
+    seed: int = 0,
+    threads: int | None = None,
+    ranks: Ranks | None = None,
 ) -> Terms:
     """Return (loss, nll, kl) over all rows, in nats per image; draws of z as the bound takes.
 
@@ -286,7 +308,13 @@ def evaluate(
     seed : int
         Of the noise in z (and in "sampled" pixels); the same for every call with this seed.
     threads : int, optional
+<<<<<<< HEAD
         How many cores to use; None: those available, or one where processes cannot share the work.
+=======
+        How many cores to use; None: those available.
+    ranks : Ranks, optional
+        Ranks that share the rows, all of which call this.
+>>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
 
     Raises
     ------
@@ -295,7 +323,14 @@ def evaluate(
     NotFiniteError
         If the loss is not a finite number.
     """
+<<<<<<< HEAD
     asked, threads = threads, cores(threads)
+=======
+    threads = available_cores() if threads is None else threads
+    if threads < 1:
+        raise ArgumentError(f"the number of threads must be at least 1, not {threads}")
+    threads = threads if ranks is None else 1
+>>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
     size = max(1, BLOCK // vae.bound.samples)  # images at a time
     alone = vae.backend.name != "numpy" or threads == 1 or len(rows) < 2 * size or not can_fork()
     crew = Crew(1 if alone else threads)
@@ -304,7 +339,7 @@ def evaluate(
     def share() -> None:
         model = vae.twin()
         count = -(-len(rows) // size)
-        blocks = range(count)[crew.rows(count)]
+        blocks = range(count)[crew.rows(count) if ranks is None else ranks.rows(count)]
         for i in blocks:
             block = slice(i * size, min((i + 1) * size, len(rows)))
             log_likelihood[block], kl[block] = _evaluate_block(
@@ -318,6 +353,9 @@ def evaluate(
             crew.wait()
     finally:
         crew.close()
+    if ranks is not None:
+        ranks.add(log_likelihood)
+        ranks.add(kl)
     nll_mean, kl_mean = -float(log_likelihood.mean()), float(kl.mean())
     terms = Terms(nll_mean + vae.beta * kl_mean, nll_mean, kl_mean)
     if not math.isfinite(terms.loss):

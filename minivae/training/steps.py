@@ -12,20 +12,29 @@ import numpy as np
 
 from minivae.backend import is_shared, shared_empty
 from minivae.data.pixels import Source, gather
+from minivae.errors import ArgumentError
 from minivae.noise import RowNoise
 from minivae.training.crew import BlasThreads, Crew, can_fork, cores
+from minivae.training.ranks import Ranks
 from minivae.training.sharing import Batch, parts
 
 
 def open_steps(
-    vae: Any, adam: Any, source: Source, batch_size: int, threads: int | None = None
+    vae: Any,
+    adam: Any,
+    source: Source,
+    batch_size: int,
+    threads: int | None = None,
+    ranks: Ranks | None = None,
 ) -> Any:
     """Return the training steps of an epoch, of the kind that the model's backend needs.
 
     Parameters are those of `Steps`; `threads` are those of the CPU.
     """
     if vae.backend.name == "numpy":
-        return Steps(vae, adam, source, batch_size, threads)
+        return Steps(vae, adam, source, batch_size, threads, ranks)
+    if ranks is not None:
+        raise ArgumentError("--ranks is for --backend numpy: several GPUs do not share a step yet")
     from minivae.training.device_steps import DeviceSteps
 
     return DeviceSteps(vae, adam, source, batch_size)
@@ -50,20 +59,31 @@ class Steps:
         out with the rest: bench/README.md. Where processes cannot share the work and nothing is
         said, NumPy's products use one: more of them wait for one another by spinning, and are many
         times slower as soon as another program has a core.
+    ranks : Ranks, optional
+        Ranks that share every batch; each is one process then.
     """
 
     asynchronous = False  # a step is done when it returns
 
     def __init__(
-        self, vae: Any, adam: Any, source: Source, batch_size: int, threads: int | None = None
+        self,
+        vae: Any,
+        adam: Any,
+        source: Source,
+        batch_size: int,
+        threads: int | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.vae, self.adam, self.source = vae, adam, source
+        self.vae, self.adam, self.source, self.ranks = vae, adam, source, ranks
+        threads = threads if ranks is None else 1
         self.batch_size = batch_size
         self._asked = threads
         threads = cores(threads)
         # A twin: a step that others take meanwhile does not disturb its buffers.
         self.model = vae.twin()
         crossing = sorted({layer.name for layer in vae.leaves() if layer.crosses_rows})
+        if crossing and ranks is not None:
+            raise ArgumentError(f"{', '.join(crossing)} looks at all images of a batch: no --ranks")
         if crossing and threads > 1:
             warnings.warn(
                 f"{', '.join(crossing)} looks at all images of a batch: the model trains in one "
@@ -116,7 +136,10 @@ class Steps:
         self._settings[:] = self.adam.lr, self.vae.beta  # as they are now, for all processes
         self._crew.release()
         n = self._take(i)
-        nll, kl = self._terms.sum(axis=0).tolist()
+        terms = self._terms.sum(axis=0)
+        if self.ranks is not None:
+            self.ranks.add(terms)
+        nll, kl = terms.tolist()
         self.nll_sum += nll * n
         self.kl_sum += kl * n
         if i + 1 == self._count:
@@ -179,10 +202,12 @@ class Steps:
         """Return what a batch of n images needs here; made once for each n."""
         if n not in self._batches:
             whole = self.model if n == self.batch_size else self.model.window(slice(0, n))
-            rows = self._crew.rows(n)
-            mine = whole.window(rows) if self.members > 1 else whole
-            uniform = None if self._uniform is None else self._uniform[:n][rows]
-            arrays = self._x[:n][rows], self._eps[:n][rows], self._raw[:n][rows], uniform
+            rows = self._crew.rows(n) if self.ranks is None else self.ranks.rows(n)
+            mine = whole.window(rows) if self.members > 1 or self.ranks is not None else whole
+            if self.ranks is not None:
+                whole = mine  # the other ranks' rows are elsewhere: gradients are summed
+            uniform = None if self._uniform is None else self._uniform[rows]
+            arrays = self._x[rows], self._eps[rows], self._raw[rows], uniform
             self._batches[n] = Batch(n, whole, mine, rows, *arrays)
         return self._batches[n]
 
@@ -209,6 +234,8 @@ class Steps:
         self._crew.meet()  # every layer has kept what its gradients need, of all images
         self.adam.advance()
         batch.whole.gradients(self._parts[self._crew.k])
+        if self.ranks is not None:
+            self.ranks.add(self.vae.grad)
         self.adam.update(self._parts[self._crew.k])
         self._crew.meet()
         return batch.n
