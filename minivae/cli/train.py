@@ -134,15 +134,14 @@ class Every(click.ParamType):
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: the cores available.")
 @click.option(
-<<<<<<< HEAD
     "--products",
     type=click.Choice(["numpy", "onednn"]),
     help="What multiplies matrices on the CPU. Default: onednn where minivae[fast] is installed.",
-=======
+)
+@click.option(
     "--ranks",
     type=click.Choice(["mpi"]),
     help="Share every batch with the ranks that mpiexec has started, on any machines.",
->>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
 )
 @click.option(
     "--checkpoint-every",
@@ -180,11 +179,8 @@ def train(
     binarize: str,
     seed: int,
     threads: int | None,
-<<<<<<< HEAD
     products: str | None,
-=======
     ranks: str | None,
->>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
     every: Any,
     snapshots: bool,
     out: Path | None,
@@ -198,54 +194,8 @@ def train(
     from minivae.training import Training
     from minivae.vae import VAE
 
-<<<<<<< HEAD
-    if resume and overwrite:
-        raise click.UsageError("--resume and --overwrite exclude each other")
-    if samples is not None:
-        ctx.params["bound"] = f"{bound}:{samples}"
-    chosen = open_backend(backend, device, precision)
-    if resume:
-        folder, loaded = find_run(out, ctx)
-    else:
-        loaded = load_data(data, image_size=image_size, notice=say)
-        folder = out or Path("runs") / loaded.name
-        vae = VAE(
-            *(loaded.train.shape[1], hidden, latent, beta, seed),
-            backend=chosen,
-            likelihood=likelihood,
-            bound=ctx.params["bound"],
-            image_shape=loaded.image_shape,
-        )
-        training = Training(vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
-        training.products = products
-        training.source = data if data in NAMES else os.path.abspath(data)
-    # Only now: an option that cannot be leaves no directory behind.
-    with RunDirectory(folder, say, every) as run:
-        if resume:
-            training = resumed(folder, loaded, chosen, ctx)
-            epochs, threads = training.epochs or epochs, training.threads
-            run.write_history(training.history)
-            say(f"resuming {shown(folder)} after epoch {training.epoch}, step {training.step}")
-        elif run.checkpoint.exists() and not overwrite:
-            raise MinivaeError(
-                f"{shown(folder)} holds a run already: continue it with --resume, replace it with "
-                "--overwrite, or choose another directory with --out"
-            )
-        else:
-            discard(folder)
-        film = None
-        if snapshots or (resume and (folder / FILE).exists()):
-            film = Snapshots(folder, training, say)
-        train_into(run, training, epochs, threads, film)
-        if film is not None:
-            draw_snapshots(folder, film, loaded.image_shape)
-        if training.history:
-            draw_pictures(folder, training)
-            last = training.history[-1]
-            tell(f"test loss {last.test_loss:.2f} nats per image; results in {shown(folder)}")
-=======
     shared = None if ranks is None else open_ranks()
-    tell = say if shared is None or not shared.rank else lambda line: None
+    quiet = shared is not None and shared.rank > 0
     with nullcontext() if shared is None else shared.together(say):
         if resume and overwrite:
             raise click.UsageError("--resume and --overwrite exclude each other")
@@ -255,23 +205,27 @@ def train(
         if resume:
             folder, loaded = find_run(out, ctx)
         else:
-            loaded = load_data(data, image_size=image_size, notice=tell)
+            loaded = load_data(
+                data, image_size=image_size, notice=(lambda line: None) if quiet else say
+            )
             folder = out or Path("runs") / loaded.name
             vae = VAE(
                 *(loaded.train.shape[1], hidden, latent, beta, seed),
                 backend=chosen,
                 likelihood=likelihood,
                 bound=ctx.params["bound"],
+                image_shape=loaded.image_shape,
             )
             training = Training(
                 vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize
             )
+            training.products = products
             training.source = data if data in NAMES else os.path.abspath(data)
         training = resumed(folder, loaded, chosen, ctx) if resume else training
         if shared is not None:
             training.ranks = shared
             shared.agree(facts(training))
-            if shared.rank:  # files and terminal are rank 0's
+            if quiet:  # files and terminal are rank 0's
                 stop = lambda training: shared.any(False)  # noqa: E731
                 deque(training.run(training.epochs or epochs, after_step=stop), maxlen=0)
                 return
@@ -280,10 +234,10 @@ def train(
             if resume:
                 epochs, threads = training.epochs or epochs, training.threads
                 run.write_history(training.history)
-                say(f"resuming {folder} after epoch {training.epoch}, step {training.step}")
+                say(f"resuming {shown(folder)} after epoch {training.epoch}, step {training.step}")
             elif run.checkpoint.exists() and not overwrite:
                 raise MinivaeError(
-                    f"{folder} holds a run already: continue it with --resume, replace it with "
+                    f"{shown(folder)} holds a run already: continue it with --resume, replace it with "
                     "--overwrite, or choose another directory with --out"
                 )
             else:
@@ -297,8 +251,7 @@ def train(
             if training.history:
                 draw_pictures(folder, training)
                 last = training.history[-1]
-                click.echo(f"test loss {last.test_loss:.2f} nats per image; results in {folder}")
->>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
+                tell(f"test loss {last.test_loss:.2f} nats per image; results in {shown(folder)}")
 
 
 def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: Any = None) -> None:

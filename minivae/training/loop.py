@@ -20,12 +20,8 @@ from minivae.data.pixels import BINARIZE, Source, gather
 from minivae.errors import ArgumentError, NotFiniteError, shown
 from minivae.noise import RowNoise, generator, normal, permutation
 from minivae.optim import Adam
-<<<<<<< HEAD
 from minivae.training.crew import BlasThreads, Crew, can_fork, cores
-=======
-from minivae.training.crew import Crew, available_cores, blas_threads, can_fork
 from minivae.training.ranks import Ranks
->>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
 from minivae.training.steps import open_steps
 from minivae.training.watch import CHECK, Watch
 from minivae.vae import BLOCK, VAE, Terms
@@ -59,15 +55,12 @@ class Training:
         One record for each epoch finished.
     epochs, threads : int or None
         What the last `run` was asked for.
-<<<<<<< HEAD
     products : str or None
         The library that computes the products; None until the first `run` has chosen it.
     notice : callable
         Called with a line that the user should know; `warnings.warn` at first.
-=======
     ranks : Ranks or None
         Ranks that share the run, all of which call `run`.
->>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
     source : str
         Where the data came from, for whoever goes on with the run; empty: unknown.
 
@@ -156,15 +149,11 @@ class Training:
         cores(threads)  # says if it cannot be
         self.epochs, self.threads = epochs, threads
         source = Source(self.data.train, self.binarize)
-<<<<<<< HEAD
-        steps = open_steps(self.vae, self.adam, source, self.batch_size, threads)
+        steps = open_steps(self.vae, self.adam, source, self.batch_size, threads, self.ranks)
         library = "numpy", 1
         if self.vae.backend.name == "numpy":
             self.products = libraries.choose(self.products, steps.threads, self.notice)
             library = self.products, steps.threads
-=======
-        steps = open_steps(self.vae, self.adam, source, self.batch_size, threads, self.ranks)
->>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
         self._steps, self._watch = steps, Watch(self)
         try:
             while self.epoch < epochs:
@@ -308,13 +297,9 @@ def evaluate(
     seed : int
         Of the noise in z (and in "sampled" pixels); the same for every call with this seed.
     threads : int, optional
-<<<<<<< HEAD
         How many cores to use; None: those available, or one where processes cannot share the work.
-=======
-        How many cores to use; None: those available.
     ranks : Ranks, optional
         Ranks that share the rows, all of which call this.
->>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
 
     Raises
     ------
@@ -323,14 +308,8 @@ def evaluate(
     NotFiniteError
         If the loss is not a finite number.
     """
-<<<<<<< HEAD
     asked, threads = threads, cores(threads)
-=======
-    threads = available_cores() if threads is None else threads
-    if threads < 1:
-        raise ArgumentError(f"the number of threads must be at least 1, not {threads}")
     threads = threads if ranks is None else 1
->>>>>>> b52fcca (Ranks: one run on many processes by MPI, one sum of the flat gradient a step)
     size = max(1, BLOCK // vae.bound.samples)  # images at a time
     alone = vae.backend.name != "numpy" or threads == 1 or len(rows) < 2 * size or not can_fork()
     crew = Crew(1 if alone else threads)
