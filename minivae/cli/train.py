@@ -205,9 +205,7 @@ def train(
         if resume:
             folder, loaded = find_run(out, ctx)
         else:
-            loaded = load_data(
-                data, image_size=image_size, notice=(lambda line: None) if quiet else say
-            )
+            loaded = load_data(data, image_size=image_size, notice=None if quiet else say)
             folder = out or Path("runs") / loaded.name
             vae = VAE(
                 *(loaded.train.shape[1], hidden, latent, beta, seed),
@@ -237,8 +235,8 @@ def train(
                 say(f"resuming {shown(folder)} after epoch {training.epoch}, step {training.step}")
             elif run.checkpoint.exists() and not overwrite:
                 raise MinivaeError(
-                    f"{shown(folder)} holds a run already: continue it with --resume, replace it with "
-                    "--overwrite, or choose another directory with --out"
+                    f"{shown(folder)} holds a run already: continue it with --resume, replace it "
+                    "with --overwrite, or choose another directory with --out"
                 )
             else:
                 discard(folder)
