@@ -58,6 +58,8 @@ class VAE(Layer):
     image_shape : sequence of int, optional
         Height and width of the images, and their channels if they have several: for convolutions.
         None: square.
+    activation, norm : str
+        What follows each hidden layer: see `minivae.networks.plan`.
 
     Attributes
     ----------
@@ -86,6 +88,8 @@ class VAE(Layer):
         prior: str = "normal",
         bound: str = "elbo",
         image_shape: Sequence[int] | None = None,
+        activation: str = "relu",
+        norm: str = "none",
     ) -> None:
         hidden = networks.parse(hidden)
         for name, size in (("pixels", pixels), ("latent", latent)):
@@ -99,13 +103,15 @@ class VAE(Layer):
             raise ArgumentError(f"dtype must be float32 or float64, not {dtype}")
         backend = get_backend(backend)
         kinds = likelihood, posterior, prior
-        inner = _pieces(pixels, hidden, latent, *kinds, image_shape, backend)
+        how = image_shape, activation, norm
+        inner = _pieces(pixels, hidden, latent, *kinds, *how, backend)
         super().__init__(inner=inner, seed=seed, dtype=dtype, backend=backend)
         made, settings = spec.find(BOUNDS, bound, "bound")
         self.bound: Any = made(**settings)
         self.pixels, self.hidden, self.latent = pixels, hidden, latent
         self.beta, self.seed, self.dtype = beta, seed, np.dtype(dtype)
         self.image_shape = None if image_shape is None else tuple(image_shape)
+        self.activation, self.norm = activation, norm
         self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
         if getattr(self.bound, "held", False) and self.posterior.score is None:
             raise ArgumentError(
@@ -157,7 +163,7 @@ class VAE(Layer):
 
     def spec(self) -> dict[str, Any]:
         """Return the arguments that make this model again, but for backend and dtype."""
-        sizes = ("pixels", "hidden", "latent", "beta", "seed", "image_shape")
+        sizes = ("pixels", "hidden", "latent", "beta", "seed", "image_shape", "activation", "norm")
         parts = ("likelihood", "posterior", "prior", "bound")
         kinds = {name: spec.text(getattr(self, name)) for name in parts}
         return {name: getattr(self, name) for name in sizes} | kinds
@@ -307,6 +313,8 @@ def _pieces(
     posterior: str,
     prior: str,
     image_shape: Sequence[int] | None,
+    activation: str,
+    norm: str,
     backend: Backend,
 ) -> dict[str, Layer]:
     """Return the layers that a model is made of, without memory for their parameters yet."""
@@ -315,7 +323,8 @@ def _pieces(
     made, settings = spec.find(POSTERIORS, posterior, "posterior")
     stats = made(latent, backend=backend, **settings)
     encoder, decoder = networks.build(
-        hidden, pixels, stats.columns, latent, ends.width, image_shape, backend
+        *(hidden, pixels, stats.columns, latent, ends.width),
+        *(image_shape, activation, norm, backend),
     )
     made, settings = spec.find(PRIORS, prior, "prior")
     z = made(latent, pixels, backend=backend, **settings)
@@ -337,11 +346,14 @@ def shapes(
     prior: str = "normal",
     bound: str = "elbo",
     image_shape: Sequence[int] | None = None,
+    activation: str = "relu",
+    norm: str = "none",
 ) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every parameter of such a model, without making one."""
     spec.find(BOUNDS, bound, "bound")
     kinds = likelihood, posterior, prior
-    pieces = _pieces(pixels, networks.parse(hidden), latent, *kinds, image_shape, get_backend())
+    how = image_shape, activation, norm
+    pieces = _pieces(pixels, networks.parse(hidden), latent, *kinds, *how, get_backend())
     return Layer(inner=pieces).shapes
 
 

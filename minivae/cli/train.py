@@ -30,7 +30,18 @@ from minivae.errors import ArgumentError, MinivaeError, NotFiniteError, shown
 
 # What makes a run this run: to go on with another value would be neither the old nor a new one.
 # The learning rate may change: a smaller one is the remedy for numbers that went out of range.
-FIXED = ("batch_size", "beta", "hidden", "latent", "likelihood", "bound", "binarize", "seed")
+FIXED = (
+    "batch_size",
+    "beta",
+    "hidden",
+    "activation",
+    "norm",
+    "latent",
+    "likelihood",
+    "bound",
+    "binarize",
+    "seed",
+)
 
 
 class Every(click.ParamType):
@@ -94,7 +105,23 @@ class Every(click.ParamType):
     default="256,128",
     show_default=True,
     help="The encoder's hidden layers, which the decoder mirrors: widths, and before them "
-    "convolutions, such as c32, or c32k3s1 with 3x3 kernels and stride 1.",
+    "convolutions, such as c32, or c32k3s1 with 3x3 kernels and stride 1, and residual blocks, "
+    "such as r32. An n at the end normalises: c32n.",
+)
+@click.option(
+    "--activation",
+    default="relu",
+    metavar="NAME",
+    show_default=True,
+    help="After each hidden layer: relu, leaky-relu, silu, gelu, gelu-tanh, elu, softplus, prelu, "
+    "sigmoid or tanh.",
+)
+@click.option(
+    "--norm",
+    type=click.Choice(["none", "layer", "group"]),
+    default="none",
+    show_default=True,
+    help="Normalises what each hidden layer gives.",
 )
 @click.option(
     "--latent",
@@ -172,6 +199,8 @@ def train(
     lr: float,
     beta: float,
     hidden: tuple[int | str, ...],
+    activation: str,
+    norm: str,
     latent: int,
     likelihood: str,
     bound: str,
@@ -213,6 +242,8 @@ def train(
                 likelihood=likelihood,
                 bound=ctx.params["bound"],
                 image_shape=loaded.image_shape,
+                activation=activation,
+                norm=norm,
             )
             training = Training(
                 vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize

@@ -4,10 +4,18 @@ plan.py reads what is written; the other files own the layers, each forward with
 it. Every layer stands in the list, and what is listed is tested.
 """
 
+from minivae.networks.activations import ELU, GELU, LeakyReLU, PReLU, SiLU, Softplus
 from minivae.networks.convolution import Conv2d, ConvTranspose2d
+from minivae.networks.normalisation import GroupNorm, LayerNorm
 from minivae.networks.plan import build, parse, picture
 from minivae.networks.planes import Planes
+from minivae.networks.pooling import AvgPool2d, MaxPool2d, Upsample
+from minivae.networks.residual import Residual
 
-LAYERS = (Conv2d, ConvTranspose2d, Planes)
+LAYERS = (
+    *(Conv2d, ConvTranspose2d, Residual, GroupNorm, LayerNorm),
+    *(AvgPool2d, MaxPool2d, Upsample, Planes),
+    *(LeakyReLU, SiLU, GELU, ELU, Softplus, PReLU),
+)
 
 __all__ = ["LAYERS", "build", "parse", "picture", *(layer.__name__ for layer in LAYERS)]

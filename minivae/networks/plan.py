@@ -6,24 +6,56 @@ computes is for layers.py and its kin.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from minivae.errors import ArgumentError
-from minivae.layers import Layer, Linear, ReLU, Sequential
+from minivae.layers import Layer, Linear, ReLU, Sequential, Sigmoid, Tanh
+from minivae.networks.activations import ELU, GELU, LeakyReLU, PReLU, SiLU, Softplus
 from minivae.networks.convolution import Conv2d, ConvTranspose2d
+from minivae.networks.normalisation import GroupNorm, LayerNorm
 from minivae.networks.planes import Planes
+from minivae.networks.residual import Residual
 
 Token = int | str  # a width, or a layer of pictures
-TOKEN = re.compile(r"(?P<kind>c)(?P<size>\d{1,9})(k(?P<k>\d{1,9}))?(s(?P<s>\d{1,9}))?", re.ASCII)
+TOKEN = re.compile(r"(c|r|)(\d{1,9})(?:k(\d{1,9}))?(?:s(\d{1,9}))?(n?)", re.ASCII)
 Picture = tuple[int, int, int]  # height, width, channels
+
+ACTIVATIONS: dict[str, Any] = {
+    "relu": ReLU,
+    "leaky-relu": LeakyReLU,
+    "silu": SiLU,
+    "gelu": GELU,
+    "gelu-tanh": functools.partial(GELU, "tanh"),
+    "elu": ELU,
+    "softplus": Softplus,
+    "prelu": PReLU,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+}
+NORMS = ("none", "layer", "group")
+
+
+class Written(NamedTuple):
+    """What a token says: "c" a convolution, "r" a residual block, "" a width; and its numbers."""
+
+    kind: str
+    size: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+    norm: bool = False
 
 
 def parse(hidden: str | Sequence[Token]) -> tuple[Token, ...]:
-    """Return the layers that are written down: 256 (a width), c32 (a convolution), c32k3s1.
+    """Return the layers that are written down, widths as numbers.
+
+    256 is a width; c32 a convolution to 32 channels by kernels of 4x4 with stride 2, c32k3s1 with
+    3x3 and stride 1; r32 a residual block; an n at the end of any normalises what it gives.
 
     Raises
     ------
@@ -37,23 +69,38 @@ def parse(hidden: str | Sequence[Token]) -> tuple[Token, ...]:
 def _token(token: Any, text: bool) -> Token:
     if isinstance(token, str):
         token = token.strip()
-        if text and token.isascii() and token.isdigit() and len(token) < 10:
-            token = int(token)
-        else:
-            found = TOKEN.fullmatch(token)
-            if found and "0" not in (found["size"], found["k"], found["s"]):
-                return token
-            raise ArgumentError(
-                f"hidden {token!r:.50}: give a width such as 256, or a convolution such as c32 or "
-                "c32k3s1 (32 channels, kernels 3x3, stride 1)"
-            )
+        if not (text and token.isascii() and token.isdigit() and len(token) < 10):
+            _read(token)
+            return token
     try:
-        width = operator.index(token)
+        width = int(token) if isinstance(token, str) else operator.index(token)
     except TypeError:
         raise ArgumentError(f"hidden {token!r:.50} is no whole number") from None
     if width < 1:
         raise ArgumentError(f"hidden must be at least 1, not {token}")
     return width
+
+
+def _read(token: Token) -> Written:
+    """Return what a token says."""
+    if not isinstance(token, str):
+        return Written("", token)
+    found = TOKEN.fullmatch(token)
+    if found:
+        kind, size, k, s, norm = found.groups()
+        numbers = [int(number) for number in (size, k, s) if number]
+        plain = kind == "c" or (k is None and s is None and (kind or norm))
+        if plain and min(numbers) > 0:
+            if kind != "c":
+                return Written(kind, int(size), norm=bool(norm))
+            kernel, stride = int(k or 4), int(s or 2)
+            padding = max(0, kernel - stride + 1) // 2
+            return Written(kind, int(size), kernel, stride, padding, bool(norm))
+    raise ArgumentError(
+        f"hidden {token!r:.50}: give a width such as 256, a convolution such as c32 or c32k3s1 "
+        "(32 channels, kernels 3x3, stride 1), or a residual block such as r32; an n after it "
+        "normalises"
+    )
 
 
 def picture(image_shape: Sequence[int] | None, pixels: int) -> Picture:
@@ -85,6 +132,8 @@ def build(
     latent: int,
     width: int = 1,
     image_shape: Sequence[int] | None = None,
+    activation: str = "relu",
+    norm: str = "none",
     backend: Any = "numpy",
 ) -> tuple[Sequential, Sequential]:
     """Return the encoder, pixels to stats, and the decoder, latent to width * pixels.
@@ -98,33 +147,51 @@ def build(
         each pixel.
     image_shape : sequence of int, optional
         Height and width of the images, and their channels if they have several.
+    activation, norm : str
+        What follows each hidden layer: see ACTIVATIONS, NORMS.
+
+    Raises
+    ------
+    ArgumentError
+        If a name is unknown, or a layer does not fit what comes before it.
     """
+    if activation not in ACTIVATIONS:
+        raise ArgumentError(f"activation {activation!r:.50} is unknown: {', '.join(ACTIVATIONS)}")
+    if norm not in NORMS:
+        raise ArgumentError(f"norm {norm!r:.50} is unknown: {', '.join(NORMS)}")
+
+    def after(shape: tuple[int, ...], normed: bool) -> Iterator[Layer]:
+        """Yield what follows a hidden layer that gives numbers of that shape."""
+        if (normed or norm != "none") and norm != "layer" and len(shape) == 3:
+            yield GroupNorm(math.gcd(8, shape[2]), shape[2], backend=backend)
+        elif normed or norm != "none":
+            yield LayerNorm(math.prod(shape), backend=backend)
+        yield ACTIVATIONS[activation](backend=backend)
+
     stages = list(_stages(hidden, pixels, image_shape))
     encoder: list[Layer] = []
-    for token, before, after in stages:
-        encoder += [_layer(token, before, after, backend), ReLU(backend)]
-    decoder: list[Layer] = []
-    entry = stages[-1][2] if stages else (pixels,)
-    numbers = math.prod(entry)
-    encoder.append(Linear(numbers, stats, backend=backend))
-    decoder.append(Linear(latent, numbers if stages else numbers * width, backend=backend))
-    for i, (token, before, after) in reversed(list(enumerate(stages))):
-        times = width if i == 0 else 1
-        decoder += [ReLU(backend), _mirror(token, before, after, times, backend)]
-        if times > 1 and isinstance(token, str):
-            decoder.append(Planes(times, backend=backend))
+    for written, small, shape in stages:
+        encoder += [_layer(written, small, backend), *after(shape, written.norm)]
+    shape = stages[-1][2] if stages else (pixels,)
+    times = [width, *[1] * len(stages)]  # only what gives the pixels gives several numbers each
+    encoder.append(Linear(math.prod(shape), stats, backend=backend))
+    decoder: list[Layer] = [Linear(latent, times[-1] * math.prod(shape), backend=backend)]
+    for i, (written, large, small) in reversed(list(enumerate(stages))):
+        decoder += [*after(small, written.norm), _mirror(written, large, small, times[i], backend)]
+        if times[i] > 1 and written.kind:
+            decoder.append(Planes(times[i], backend=backend))
     return Sequential(encoder), Sequential(decoder)
 
 
 def _stages(
     hidden: Sequence[Token], pixels: int, image_shape: Sequence[int] | None
-) -> Iterator[tuple[Token, tuple[int, ...], tuple[int, ...]]]:
-    """Yield each token with the shape that comes into its layer and the one that goes out."""
+) -> Iterator[tuple[Written, tuple[int, ...], tuple[int, ...]]]:
+    """Yield what each token says, with the shape that comes into its layer and that goes out."""
     shape: tuple[int, ...] = (pixels,)
     for i, token in enumerate(hidden):
-        before = shape
-        if isinstance(token, int):
-            shape = (token,)
+        written, before = _read(token), shape
+        if not written.kind:
+            shape = (written.size,)
         else:
             if i == 0:
                 before = picture(image_shape, pixels)
@@ -133,42 +200,37 @@ def _stages(
                     f"hidden {token} comes after {hidden[i - 1]}: convolutions stand before the "
                     "widths, where there are still pictures"
                 )
-            channels, kernel, stride, padding = _numbers(token)
-            size = tuple((n + 2 * padding - kernel) // stride + 1 for n in before[:2])
+            kernel, reach = written.kernel, 2 * written.padding
+            size = tuple((n + reach - kernel) // written.stride + 1 for n in before[:2])
             if min(size) < 1:
                 raise ArgumentError(
                     f"hidden {token}: its kernel of {kernel}x{kernel} does not fit into pictures "
                     f"of {before[0]}x{before[1]}"
                 )
-            shape = (*size, channels)
-        yield token, before, shape
+            shape = (*size, written.size)
+        yield written, before, shape
 
 
-def _numbers(token: str) -> tuple[int, int, int, int]:
-    """Return channels, kernel, stride and padding: 4x4 and stride 2 if not said."""
-    found = TOKEN.fullmatch(token)
-    assert found
-    kernel, stride = int(found["k"] or 4), int(found["s"] or 2)
-    return int(found["size"]), kernel, stride, max(0, kernel - stride + 1) // 2
-
-
-def _layer(token: Token, before: tuple[int, ...], after: tuple[int, ...], backend: Any) -> Layer:
-    if isinstance(token, int):
-        return Linear(math.prod(before), token, backend=backend)
-    channels, kernel, stride, padding = _numbers(token)
-    return Conv2d(*(before[2], channels, kernel, stride, padding), size=before[:2], backend=backend)
+def _layer(written: Written, large: tuple[int, ...], backend: Any) -> Layer:
+    if not written.kind:
+        return Linear(math.prod(large), written.size, backend=backend)
+    pair, size = (large[2], written.size), large[:2]
+    if written.kind == "r":
+        return Residual(*pair, size=size, backend=backend)
+    return Conv2d(
+        *(*pair, written.kernel, written.stride, written.padding), size=size, backend=backend
+    )
 
 
 def _mirror(
-    token: Token, before: tuple[int, ...], after: tuple[int, ...], times: int, backend: Any
+    written: Written, large: tuple[int, ...], small: tuple[int, ...], times: int, backend: Any
 ) -> Layer:
-    """Return the layer from `after` back to `before`, with so many times the numbers."""
-    if isinstance(token, int):
-        return Linear(token, times * math.prod(before), backend=backend)
-    channels, kernel, stride, padding = _numbers(token)
-    lost = tuple((n + 2 * padding - kernel) % stride for n in before[:2])
-    return ConvTranspose2d(
-        *(channels, times * before[2], kernel, stride, padding, lost),
-        size=after[:2],
-        backend=backend,
-    )
+    """Return the layer from `small` back to `large`, with so many times the numbers."""
+    if not written.kind:
+        return Linear(written.size, times * math.prod(large), backend=backend)
+    pair, size = (written.size, times * large[2]), small[:2]
+    if written.kind == "r":
+        return Residual(*pair, size=size, backend=backend)
+    kernel, stride, padding = written.kernel, written.stride, written.padding
+    lost = tuple((n + 2 * padding - kernel) % stride for n in large[:2])
+    return ConvTranspose2d(*(*pair, kernel, stride, padding, lost), size=size, backend=backend)

@@ -21,7 +21,7 @@ from minivae.training import Record
 from minivae.vae import VAE, shapes
 
 MODEL = ("pixels", "hidden", "latent", "beta", "seed", "dtype")
-PARTS = ("likelihood", "posterior", "prior", "bound")  # absent: today's
+PARTS = ("likelihood", "posterior", "prior", "bound", "activation", "norm")  # absent: default
 SHAPE = "image_shape"  # absent: not said
 MOMENTS, HISTORY = ("adam.m", "adam.v"), "history"
 
