@@ -194,18 +194,18 @@ class _Slope(Layer):
 
     def __init__(self, forward: Any, backward: Any, *constants: float, **settings: Any) -> None:
         super().__init__(**settings)
-        self.names, self.constants = (forward.__name__, backward.__name__), constants
+        self.names, self.given = (forward.__name__, backward.__name__), constants
         self.own = self.backend.twins(forward, backward)
 
     def forward(self, x: Any) -> Any:
         """Return y, of x's shape."""
         self.x = x
-        return getattr(self.own, self.names[0])(x, *self.constants, self.like("y", x))
+        return getattr(self.own, self.names[0])(x, *self.given, self.like("y", x))
 
     def backward_input(self, dy: Any) -> Any:
         """Return dx, of dy's shape."""
         dx = self.like("dx", dy)
-        return getattr(self.own, self.names[1])(self.x, *self.constants, dy, dx)
+        return getattr(self.own, self.names[1])(self.x, *self.given, dy, dx)
 
 
 class LeakyReLU(_Slope):
