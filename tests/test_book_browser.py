@@ -59,6 +59,14 @@ def move(browser, name, value):
     browser.frame()
 
 
+def entries(browser, name, shape):
+    """The numbers of an array as the page shows them."""
+    shown = browser.value(
+        f"[...document.querySelectorAll('[data-entry^=\"{name} \"]')].map((e) => e.textContent)"
+    )
+    return np.reshape([float(text.replace("−", "-")) for text in shown], shape).tolist()
+
+
 def test_one_the_valley_of_errors(browser, site):
     script = opened(browser, site, 1)
     true = script["gradient"](script["WEIGHT"], script["BIAS"])[0]
@@ -81,10 +89,7 @@ def test_two_linears_gradients(browser, site):
 
     def compare():
         for name, array in (("dx", dy @ weight), ("dW", dy.T @ x), ("db", dy.sum(axis=0)[None])):
-            for (r, c), entry in np.ndenumerate(array):
-                cell = f"[data-entry='{name} {r} {c}']"
-                shown = browser.value(f'document.querySelector("{cell}").textContent')
-                assert float(shown.replace("−", "-")) == entry
+            assert entries(browser, name, array.shape) == array.tolist()
 
     compare()
     browser.value("document.querySelector(\"[data-entry='dx 1 2']\").focus()")
@@ -211,6 +216,19 @@ def test_ten_shares_of_draws(browser, site):
     before = read(browser, "one")
     browser.drag("#weights-anew", (0.5, 0.5))
     assert read(browser, "one") != before
+    quiet(browser)
+
+
+def test_eleven_a_kernel_that_slides(browser, site):
+    script = opened(browser, site, 11)
+    x, weight, dy = script["X"], script["WEIGHT"], script["DY"]
+    y = script["convolution"](x, weight)
+    dx, dweight = script["backward"](x, weight, dy)
+    assert entries(browser, "y", y.shape) == y.tolist()
+    assert entries(browser, "dx", dx.shape) == dx.tolist()
+    assert entries(browser, "dW", dweight.shape) == dweight.tolist()
+    browser.value("document.querySelector(\"[data-entry='dx 0 0']\").focus()")
+    assert read(browser, "sum") == "dx[0,0] = dy[0,0]·W[0,0] = 1·1 = 1"
     quiet(browser)
 
 

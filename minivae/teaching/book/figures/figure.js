@@ -187,5 +187,59 @@ function legend(box, names) {
   box.append(element("p", { class: "legend" }, ...items));
 }
 
+// Arrays of numbers: those in `given` can be changed, the others are sums of products of their
+// entries. `terms[name](r, c)` lists the products, each a list of [array, row, column]; those of the
+// chosen entry light up, and stand below in words and numbers.
+function sums(box, { given, shapes, terms, chosen, columns = 3 }) {
+  const cells = {}, grid = row(box, "arrays");
+  grid.style.gridTemplateColumns = `repeat(${columns}, auto)`;
+  const valueOf = ([name, r, c]) => given[name][r][c];
+  const product = (factors) => factors.reduce((p, each) => p * valueOf(each), 1);
+  const result = (name, r, c) => terms[name](r, c).reduce((sum, factors) => sum + product(factors), 0);
+  const short = (v) => String(Number(v.toFixed(3))).replace("-", "−");
+
+  for (const [name, [rows, columns]] of Object.entries(shapes)) {
+    const table = element("table", { class: "array" }, element("caption", {}, name));
+    for (let r = 0; r < rows; r++) {
+      const line = element("tr");
+      for (let c = 0; c < columns; c++) {
+        const made = name in given
+          ? element("input", { type: "number", step: "any", value: given[name][r][c], "aria-label": `${name}[${r},${c}]` })
+          : element("button", { type: "button", "aria-label": `${name}[${r},${c}]` });
+        made.dataset.entry = `${name} ${r} ${c}`;
+        made.addEventListener(name in given ? "input" : "click", () => {
+          if (name in given) given[name][r][c] = Number(made.value) || 0;
+          else chosen = [name, r, c];
+          redraw();
+        });
+        if (!(name in given)) made.addEventListener("focus", () => made.click());
+        cells[`${name} ${r} ${c}`] = made;
+        line.append(element("td", {}, made));
+      }
+      table.append(line);
+    }
+    grid.append(table);
+  }
+  const words = element("p", { class: "sum", "data-read": "sum", "aria-live": "polite" });
+  box.append(words);
+
+  function redraw() {
+    for (const [key, cell] of Object.entries(cells)) {
+      const [name, r, c] = key.split(" ");
+      if (!(name in given)) cell.textContent = short(result(name, Number(r), Number(c)));
+      cell.classList.remove("lit", "chosen");
+    }
+    const [name, r, c] = chosen, parts = terms[name](r, c);
+    cells[chosen.join(" ")].classList.add("chosen");
+    for (const each of parts.flat()) cells[each.join(" ")].classList.add("lit");
+    const index = shapes[name][0] === 1 ? c : `${r},${c}`;
+    const named = parts.map((factors) => factors.map(([array, i, j]) => `${array}[${i},${j}]`).join("·")).join(" + ");
+    const bracket = (v) => (v < 0 ? `(${short(v)})` : short(v));
+    const numbered = parts.map((factors) => factors.map((each) => bracket(valueOf(each))).join("·")).join(" + ");
+    words.textContent = `${name}[${index}] = ${named} = ${numbered} = ${short(result(name, r, c))}`;
+  }
+  redraw();
+}
+
 const tiny = (value) => (value === 0 ? "0" : value.toExponential(1).replace("-", "−").replace("e−", "e-").replace("e+", "e"));
 const range = (from, to, count) => Array.from({ length: count }, (_, i) => from + ((to - from) * i) / Math.max(1, count - 1));
