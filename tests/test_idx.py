@@ -120,3 +120,24 @@ def test_mutated_files_load_or_are_refused(tmp_path_factory, data):
         assert read_idx(path, 3).dtype == np.uint8
     except DataError as error:
         assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("flush", ["after the header", "after each byte of it"])
+def test_a_stream_flushed_within_its_header(tmp_path, flush):
+    """Valid gzip whose first piece is the header, or less: nothing is missing."""
+    content = idx((2, 3, 4), bytes(range(24)))
+    stream = zlib.compressobj(wbits=31)
+    pieces = [content[:16], content[16:]]
+    if flush != "after the header":
+        pieces = [*(content[i : i + 1] for i in range(16)), content[16:]]
+    packed = b"".join(stream.compress(p) + stream.flush(zlib.Z_SYNC_FLUSH) for p in pieces)
+    (tmp_path / "x").write_bytes(packed + stream.flush())
+    assert read_idx(tmp_path / "x", 3).ravel().tolist() == list(range(24))
+
+
+@pytest.mark.parametrize("extra", [0, 1, 16, 100])
+def test_a_stream_whose_end_comes_after_all_is_read(tmp_path, extra):
+    """What decompresses to whole pieces: the last of them is out, the input is used up."""
+    size = 3 * arrayfile.CHUNK - 16 + extra
+    (tmp_path / "x").write_bytes(gzip.compress(idx((size, 1, 1), bytes(size))))
+    assert len(read_idx(tmp_path / "x", 3)) == size

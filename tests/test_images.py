@@ -192,6 +192,30 @@ def test_a_picture_that_may_not_be_read_is_skipped(folder):
     assert pixels(folder)[1][0] == f"skipped {folder / '2.png'}: Permission denied"
 
 
+def test_links_that_lead_nowhere_and_pipes_are_named(folder):
+    said = []
+    Image.fromarray(np.flipud(GREY)).save(folder / "1.png")
+    (folder / "2.png").symlink_to(folder / "nothing")
+    os.mkfifo(folder / "3.png")
+    load_data(folder, notice=said.append)
+    assert f"skipped {folder / '2.png'}: No such file or directory" in said
+    assert f"skipped {folder / '3.png'}: no ordinary file" in said
+
+
+def test_a_jpeg_of_many_scans_is_not_decoded(folder):
+    """Each scan costs a pass over all pixels: 230 KB can take a minute."""
+    content, said = io.BytesIO(), []
+    Image.fromarray(np.zeros_like(GREY)).save(content, "JPEG", progressive=True)
+    whole = content.getvalue()
+    scan = whole.rindex(b"\xff\xda")
+    many = whole[:scan] + whole[scan:-2] * 200 + whole[-2:]
+    (folder / "2.jpg").write_bytes(whole)
+    (folder / "3.jpg").write_bytes(many)
+    data = load_data(folder, notice=said.append)
+    assert len(data.train) + len(data.test) == 2
+    assert f"skipped {folder / '3.jpg'}: a JPEG of more than 100 scans" in said
+
+
 def test_pictures_that_do_not_fit_into_memory(folder, monkeypatch):
     def empty(*args):
         raise MemoryError

@@ -1,6 +1,8 @@
 """Resuming: to the bit, from any step, and only what it was begun with."""
 
 import csv
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -13,6 +15,7 @@ from minivae.cli import main
 from minivae.errors import CheckpointError
 from minivae.noise import RowNoise
 from minivae.runs import checkpoint
+from minivae.training.crew import can_fork
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +186,61 @@ def test_a_run_is_not_replaced_by_chance(tmp_path, npz, train):
     assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == before
     train("--data", npz, *runs.SMALL, "--epochs", 2, "--overwrite")
     assert epochs_in(tmp_path / "run") == [1, 2]
+
+
+# --- elsewhere -----------------------------------------------------------------------------------
+
+
+def test_on_another_number_of_processes_it_is_said_and_equal_to_rounding(tmp_path):
+    data, said = runs.dataset(), []
+    whole, t = (runs.training(data, dtype="float64") for _ in range(2))
+    list(whole.run(4, threads=2))
+    list(t.run(2, threads=2))
+    checkpoint.save(tmp_path / "file", t.vae, t)
+    again = checkpoint.resume(tmp_path / "file", data)
+    again.notice = said.append
+    list(again.run(3, threads=1))
+    assert len(said) == can_fork()
+    assert "computed by 2 processes and " in said[0] and "goes on with 1 process and" in said[0]
+    list(again.run(4, threads=1))
+    assert len(said) == 1
+    np.testing.assert_allclose(again.vae.theta, whole.vae.theta, rtol=0, atol=1e-10)
+
+
+ELSEWHERE = """
+import sys
+sys.path.insert(0, "tests")
+import runs
+from minivae.runs import checkpoint
+data = runs.dataset()
+t = checkpoint.resume(sys.argv[1], data)
+t.notice = print
+list(t.run(4, threads=2))
+checkpoint.save(sys.argv[1], t.vae, t)
+"""
+
+
+@pytest.mark.parametrize("kernel", ["Nehalem", ""])
+def test_on_another_kernel_of_the_library(tmp_path, kernel):
+    """As on a machine with another processor: said in a line, and equal to rounding."""
+    data = runs.dataset()
+    t, whole = (runs.training(data, dtype="float64") for _ in range(2))
+    list(t.run(2, threads=2))
+    list(whole.run(4, threads=2))
+    if "openblas" not in t.computed or not can_fork():
+        pytest.skip("this NumPy has no OpenBLAS, whose kernel could be chosen")
+    checkpoint.save(tmp_path / "file", t.vae, t)
+    environment = os.environ | {"PYTHONPATH": str(runs.ROOT)}
+    if kernel:
+        environment["OPENBLAS_CORETYPE"] = kernel
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, tmp_path / "file"], env=environment, cwd=runs.ROOT,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    again = checkpoint.resume(tmp_path / "file", data)
+    if kernel and kernel not in t.computed:
+        assert "goes on with 2 processes and openblas" in done.stdout and kernel in done.stdout
+        np.testing.assert_allclose(again.vae.theta, whole.vae.theta, rtol=0, atol=1e-10)
+    else:
+        assert done.stdout == "" and runs.state(again) == runs.state(whole)

@@ -259,7 +259,7 @@ def test_numbers_that_go_wrong_keep_the_checkpoint(tmp_path, monkeypatch):
 @pytest.mark.parametrize("option", [
     "--lr nan", "--lr inf", "--beta inf", "--beta nan", "--beta -1", "--hidden 100000000,100000000",
     "--latent 1" + "0" * 30, "--hidden 1" + "0" * 400, "--threads 1000000000", "--resume",
-    "--device 1", "--image-size 3x3",
+    "--device 1", "--image-size 3x3", "--hidden " + ",".join(["2"] * 1100),
 ])  # fmt: skip
 def test_an_option_that_cannot_be_leaves_no_directory(tmp_path, option):
     out, file = tmp_path / "run", runs.npz(tmp_path)
@@ -338,3 +338,21 @@ def test_memory_that_does_not_suffice_for_a_checkpoint(tmp_path, data, monkeypat
         assert "out of memory; training goes on" in said[0]
         assert run.save(t)
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_overwriting_leaves_nothing_of_the_old_run_to_resume(tmp_path):
+    """Killed before its first checkpoint, the new run stands at its beginning: one state."""
+    run, file = tmp_path / "run", runs.npz(tmp_path)
+    arguments = ["train", "--data", str(file), *map(str, runs.SMALL), "--out", str(run)]
+    assert CliRunner().invoke(main, [*arguments, "--epochs", "2"]).exit_code == 0
+    rest = ("--overwrite", "--checkpoint-every", 1000, "--epochs", 100_000)
+    process = runs.start("--data", file, *runs.SMALL, *rest, "--out", run)
+    assert process.stderr.readline().startswith("epoch 1/")
+    process.kill()
+    process.communicate()
+    assert checkpoint.read(run).config["training"]["epoch"] == 0
+    again = ["train", "--resume", "--out", str(run), "--epochs", "1"]
+    assert CliRunner().invoke(main, again).exit_code == 0
+    whole = runs.like_command(file)
+    list(whole.run(1, threads=2))
+    assert runs.state(checkpoint.resume(run, whole.data)) == runs.state(whole)

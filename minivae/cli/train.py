@@ -218,6 +218,7 @@ def train(
 ) -> None:
     """Train a VAE and write checkpoint, history and pictures into a run directory."""
     from minivae.data import NAMES, load_data
+    from minivae.runs import checkpoint
     from minivae.runs.directory import RunDirectory
     from minivae.runs.snapshots import FILE, Snapshots, discard
     from minivae.training import Training
@@ -248,6 +249,7 @@ def train(
             training = Training(
                 vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize
             )
+            checkpoint.judge(vae)
             training.products = products
             training.source = data if data in NAMES else os.path.abspath(data)
         training = resumed(folder, loaded, chosen, ctx) if resume else training
@@ -270,6 +272,9 @@ def train(
                     "with --overwrite, or choose another directory with --out"
                 )
             else:
+                # A new one takes the old one's place now: no history stands beside other numbers.
+                if run.checkpoint.exists() and not run.save(training):
+                    raise run.failed
                 discard(folder)
             film = None
             if snapshots or (resume and (folder / FILE).exists()):
@@ -371,6 +376,7 @@ def find_run(out: Path | None, ctx: click.Context) -> tuple[Path, Any]:
 def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
     """Return the training to go on with; what was asked for now must be what it was begun with."""
     from minivae.runs import checkpoint
+    from minivae.training.crew import available_cores
 
     training = checkpoint.resume(folder, loaded, backend)
     asked = {name: ctx.params[name] for name in FIXED if _given(ctx, name)}
@@ -390,6 +396,8 @@ def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
     wanted = ctx.params["products"]
     if _given(ctx, "products") and wanted != training.products:
         say(f"{folder} had --products {training.products}: with {wanted} its last digits differ")
+    if training.threads is not None:  # it may have been another machine's number
+        training.threads = min(training.threads, available_cores())
     for name in ("epochs", "threads", "products"):
         if _given(ctx, name):
             setattr(training, name, ctx.params[name])

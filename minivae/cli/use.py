@@ -86,7 +86,7 @@ def evaluate(
 
 @click.command()
 @run_argument
-@click.option("-n", "count", type=click.IntRange(1), default=64, show_default=True)
+@click.option("-n", "count", type=click.IntRange(1, 10_000), default=64, show_default=True)
 @seed_option
 @out_option("samples.png", show_default=True)
 def sample(run: Path, count: int, seed: int, out: Path) -> None:
@@ -103,7 +103,7 @@ def sample(run: Path, count: int, seed: int, out: Path) -> None:
 @run_argument
 @data_option
 @image_size_option
-@click.option("-n", "count", type=click.IntRange(1), default=32, show_default=True)
+@click.option("-n", "count", type=click.IntRange(1, 10_000), default=32, show_default=True)
 @out_option("reconstructions.png", show_default=True)
 def reconstruct(run: Path, data: str | None, image_size: str | None, count: int, out: Path) -> None:
     """Write test images with their reconstructions below them as a picture."""
@@ -120,8 +120,8 @@ def reconstruct(run: Path, data: str | None, image_size: str | None, count: int,
 @run_argument
 @data_option
 @image_size_option
-@click.option("-n", "count", type=click.IntRange(2), default=12, show_default=True)
-@click.option("--pairs", type=click.IntRange(1), default=8, show_default=True)
+@click.option("-n", "count", type=click.IntRange(2, 1000), default=12, show_default=True)
+@click.option("--pairs", type=click.IntRange(1, 1000), default=8, show_default=True)
 @seed_option
 @out_option("interpolation.png", show_default=True)
 def interpolate(

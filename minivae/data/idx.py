@@ -6,6 +6,7 @@ Which files make a data set, and what their arrays mean, is left to the data mod
 import os
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import BinaryIO
 
 import numpy as np
@@ -58,10 +59,11 @@ def gunzip(file: BinaryIO, where: str) -> Iterator[bytes]:
     try:
         while not stream.eof:
             packed = stream.unconsumed_tail or file.read(CHUNK // 4)
-            if not packed:
-                raise DataError(f"{where} is truncated: its gzip stream does not end")
-            if piece := stream.decompress(packed, CHUNK):
+            piece = stream.decompress(packed, CHUNK)  # may have more to give of what it has had
+            if piece:
                 yield piece
+            elif not packed and not stream.eof:
+                raise DataError(f"{where} is truncated: its gzip stream does not end")
     except zlib.error:
         raise DataError(f"{where} is damaged: its gzip stream does not decode") from None
     if stream.unused_data or file.read(1):
@@ -93,13 +95,12 @@ def _assemble(chunks: Iterator[bytes], limit: int, ndim: int, where: str) -> np.
             f"its length allows {max(limit - offset, 0)}"
         )
     array = np.empty(size, np.uint8)
-    done, piece = 0, piece[offset:]
-    while piece:
-        if done + len(piece) > size:
+    done = 0
+    for more in chain([piece[offset:]], chunks):  # the header alone may have been a piece
+        if done + len(more) > size:
             raise DataError(f"{where} is damaged: bytes follow the end of its array")
-        array[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
-        done += len(piece)
-        piece = next(chunks, b"")
+        array[done : done + len(more)] = np.frombuffer(more, np.uint8)
+        done += len(more)
     if done < size:
         raise DataError(f"{where} is truncated: {size - done} bytes are missing")
     return array.reshape(shape)

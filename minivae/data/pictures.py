@@ -16,6 +16,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_SIDE = 2048  # of --image-size
 MAX_PIXELS = 1 << 24  # of one picture before it is scaled; 4096 x 4096
 MAX_BYTES = 64 << 20  # of one file
+MAX_SCANS = 100  # of one JPEG, which is decoded once for each; cameras and editors make 10
 COLOUR_TOLERANCE = 8  # of 255; JPEG's rounding of a grey picture stays below
 TURNS = {  # what a camera's note (EXIF orientation) says is to be done with rows and columns
     1: lambda x: x,
@@ -30,8 +31,11 @@ TURNS = {  # what a camera's note (EXIF orientation) says is to be done with row
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Give the pictures that lie in a folder (not below it), in the order of their names."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    """Give the pictures that lie in a folder (not below it), in the order of their names.
+
+    Links that lead nowhere are among them, so that they are named when they cannot be read.
+    """
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.is_dir())
 
 
 def read_pictures(
@@ -118,7 +122,12 @@ def _read(path: Path, size: tuple[int, int] | None) -> np.ndarray:
 
     if path.stat().st_size > MAX_BYTES:
         raise ValueError("more than 64 MiB")
-    content = io.BytesIO(path.read_bytes())  # of a real file Pillow reads the length it claims
+    if not path.is_file():  # a pipe would never answer
+        raise ValueError("no ordinary file")
+    read = path.read_bytes()
+    if read[:2] == b"\xff\xd8" and read.count(b"\xff\xda") > MAX_SCANS:
+        raise ValueError(f"a JPEG of more than {MAX_SCANS} scans")
+    content = io.BytesIO(read)  # of a real file Pillow reads the length it claims
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(content, formats=("PNG", "JPEG")) as picture:

@@ -73,6 +73,7 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
             "epochs": training.epochs,
             "threads": training.threads,
             "products": training.products,
+            "computed": training.computed,
             "batch_size": training.batch_size,
             "lr": training.adam.lr,
             "seed": training.seed,
@@ -86,6 +87,11 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
     arrays |= {name: to_host(view) for name, view in vae.params.items()}
     claims.finite(arrays, "the model is not saved")
     sealed.write(path, config, arrays)
+
+
+def judge(vae: VAE) -> None:
+    """Raise ArgumentError if a model has more arrays than a checkpoint can hold."""
+    sealed.judge(len(vae.params) + len(claims.MOMENTS) + 1)
 
 
 def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
@@ -132,7 +138,10 @@ def load(path: str | os.PathLike[str], backend: Any = "numpy") -> VAE:
 
 
 def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") -> Training:
-    """Return the training that a checkpoint was part of, ready to go on to the bit.
+    """Return the training that a checkpoint was part of, ready to go on.
+
+    To the bit, with as many processes and the same library for products (`Training.computed`);
+    otherwise up to rounding, which `Training.notice` is told when it runs.
 
     Raises
     ------
@@ -166,7 +175,7 @@ def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") 
         raise CheckpointError(f"{shown(path)} counts steps that its data do not have")
     training.adam.m[...], training.adam.v[...] = map(vae.backend.asarray, moments)
     training.adam.steps = state["adam_steps"]
-    for name in ("epoch", "step", "nll_sum", "kl_sum", "seconds", "epochs", "threads"):
+    for name in ("epoch", "step", "nll_sum", "kl_sum", "seconds", "epochs", "threads", "computed"):
         setattr(training, name, state[name])
     training.source = known["source"]
     training.history = list(config["history"])

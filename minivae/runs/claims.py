@@ -71,6 +71,8 @@ def training(
         if state[name] is not None:
             _whole(state, name, 1)
     state.setdefault("products", "numpy")  # older files do not say
+    state.setdefault("computed", "")
+    _text(state, "computed")
     if state["products"] not in (None, *LIBRARIES):
         raise ValueError(f"products is {state['products']!r:.50}")
     _whole(state, "batch_size", 1), _whole(state, "seed"), _whole(state, "step")

@@ -38,15 +38,20 @@ def write(
         If the file cannot be written.
     """
     text = json.dumps(config, allow_nan=False, default=np.generic.item).encode()
-    if len(arrays) + 2 > MAX_MEMBERS or len(text) > MAX_CONFIG:
-        raise ArgumentError(
-            f"a model of {len(arrays)} arrays, described by {len(text)} bytes, cannot be saved: "
-            f"the most is {MAX_MEMBERS - 2} arrays and {MAX_CONFIG} bytes"
-        )
+    judge(len(arrays), len(text))
     members = {**arrays, CONFIG: np.frombuffer(text, np.uint8)}
     members[SEAL] = np.frombuffer(_digest(members), np.uint8)
     with replacing(path) as file:
         np.savez(file, **members)
+
+
+def judge(arrays: int, described: int = 0) -> None:
+    """Raise ArgumentError if so many arrays, or bytes of configuration, would not be read back."""
+    if arrays + 2 > MAX_MEMBERS or described > MAX_CONFIG:
+        raise ArgumentError(
+            f"a model of {arrays} arrays, described by {described} bytes, cannot be saved: "
+            f"the most is {MAX_MEMBERS - 2} arrays and {MAX_CONFIG} bytes"
+        )
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -111,6 +111,13 @@ def _release(key: object) -> None:
         BlasThreads._before.restore_original_limits()
 
 
+def kernel() -> str:
+    """Return what computes NumPy's products, in words: "openblas 0.3.30 Haswell"."""
+    info = next((i for i in _controller().info() if i["user_api"] == "blas"), {})
+    words = (info.get(key) for key in ("internal_api", "version", "architecture"))
+    return " ".join(filter(None, words)) or "an unknown library"
+
+
 @functools.cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()

@@ -20,7 +20,7 @@ from minivae.data.pixels import BINARIZE, Source, gather
 from minivae.errors import ArgumentError, NotFiniteError, shown
 from minivae.noise import RowNoise, generator, normal, permutation
 from minivae.optim import Adam
-from minivae.training.crew import BlasThreads, Crew, can_fork, cores
+from minivae.training.crew import BlasThreads, Crew, can_fork, cores, kernel
 from minivae.training.ranks import Ranks
 from minivae.training.steps import open_steps
 from minivae.training.watch import CHECK, Watch
@@ -59,6 +59,8 @@ class Training:
         The library that computes the products; None until the first `run` has chosen it.
     notice : callable
         Called with a line that the user should know; `warnings.warn` at first.
+    computed : str
+        What computed it last, in words: the same goes on to the same bits. Empty: nothing yet.
     ranks : Ranks or None
         Ranks that share the run, all of which call `run`.
     source : str
@@ -104,6 +106,7 @@ class Training:
         self.products = products
         self.notice: Callable[[str], None] = warnings.warn
         self.source = ""
+        self.computed = ""
         self.ranks: Ranks | None = None
         self._steps: Any = None
         self._watch: Any = None
@@ -155,6 +158,7 @@ class Training:
             self.products = libraries.choose(self.products, steps.threads, self.notice)
             library = self.products, steps.threads
         self._steps, self._watch = steps, Watch(self)
+        self._compare(steps)
         try:
             while self.epoch < epochs:
                 # What is not finite is found by the watch. The library is this run's from one
@@ -167,6 +171,20 @@ class Training:
         finally:
             steps.close()
             self._steps = self._watch = None  # no circle: memory is free as soon as it can be
+
+    def _compare(self, steps: Any) -> None:
+        """Note what computes, and say so where it is not what the run was begun with."""
+        now = self.vae.backend.name
+        if now == "numpy":
+            now = f"{steps.members} process{'es' * (steps.members > 1)} and {kernel()}"
+        if self.ranks is not None:
+            now += f" on each of {self.ranks.size} ranks"
+        if self.computed not in ("", now) and not (self.ranks and self.ranks.rank):
+            self.notice(
+                f"this run was computed by {self.computed}, and goes on with {now}: equal up to "
+                "rounding, not to the bit"
+            )
+        self.computed = now
 
     def begin(self) -> None:
         """Bring the steps to where this training stands in its epoch."""
