@@ -15,7 +15,7 @@ from minivae.cli.explain import explore, manifold, trace, traverse
 from minivae.cli.gradcheck import gradcheck
 from minivae.cli.learn import learn, play
 from minivae.cli.train import train
-from minivae.cli.use import encode, evaluate, info, interpolate, reconstruct, sample
+from minivae.cli.use import check, encode, evaluate, info, interpolate, reconstruct, sample
 
 __all__ = ["main"]
 
@@ -47,5 +47,6 @@ for command in (
     course,
     gradcheck,
     info,
+    check,
 ):
     main.add_command(command)

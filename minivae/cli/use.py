@@ -197,6 +197,25 @@ def info(run: Path | None, as_json: bool) -> None:
         tell(f"{name:<{width}}  {value}")
 
 
+@click.command()
+@run_argument
+@json_option
+def check(run: Path, as_json: bool) -> None:
+    """Say whether a run is whole: its files, and the data that it was trained on.
+
+    The exit status is 1 if anything is damaged, missing or changed.
+    """
+    from minivae.runs.check import check as look
+
+    findings = list(look(run))
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            tell(f"{'FAULT' if finding.fault else 'ok':<6}{finding.thing}: {finding.said}")
+    raise SystemExit(any(finding.fault for finding in findings))
+
+
 def machine_facts() -> dict[str, Any]:
     """Return versions, threads and backends of this machine."""
     import platform
