@@ -38,6 +38,8 @@ FIXED = (
     "norm",
     "latent",
     "likelihood",
+    "posterior",
+    "prior",
     "bound",
     "binarize",
     "seed",
@@ -137,6 +139,8 @@ class Every(click.ParamType):
     show_default=True,
     help="p(x|z): minivae info --parts lists what there is.",
 )
+@click.option("--posterior", default="gaussian", metavar="NAME", show_default=True, help="q(z|x).")
+@click.option("--prior", default="normal", metavar="NAME", show_default=True, help="p(z).")
 @click.option(
     "--bound",
     default="elbo",
@@ -203,6 +207,8 @@ def train(
     norm: str,
     latent: int,
     likelihood: str,
+    posterior: str,
+    prior: str,
     bound: str,
     samples: int | None,
     binarize: str,
@@ -241,6 +247,8 @@ def train(
                 *(loaded.train.shape[1], hidden, latent, beta, seed),
                 backend=chosen,
                 likelihood=likelihood,
+                posterior=posterior,
+                prior=prior,
                 bound=ctx.params["bound"],
                 image_shape=loaded.image_shape,
                 activation=activation,

@@ -5,6 +5,7 @@ Each loads a run, calls one or two functions, and prints or writes the result.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def evaluate(
         "nll": terms.nll,
         "kl": terms.kl,
         "unit": "nats per image",
+        "likelihood": saved.vae.spec()["likelihood"],
         "beta": saved.vae.beta,
         "data": loaded.name,
         "part": part,
@@ -72,12 +74,17 @@ def evaluate(
         "active_units": active,
         "latent": saved.vae.latent,
     }
+    unit = "nats per image"
+    if saved.vae.likelihood.unit == "bits a pixel":
+        result["bits_per_pixel"] = terms.loss / saved.vae.pixels / math.log(2)
+        unit += f" ({result['bits_per_pixel']:.3f} bits a pixel)"
     if as_json:
         print_json(result)
         return
+    unit += "" if saved.vae.likelihood.discrete else " (a density's: may be negative)"
     pixels = {"none": "grey pixels", "threshold": "pixels cut at 0.5", "sampled": "sampled pixels"}
     tell(
-        f"loss {terms.loss:.2f}  nll {terms.nll:.2f}  kl {terms.kl:.2f}  nats per image\n"
+        f"loss {terms.loss:.2f}  nll {terms.nll:.2f}  kl {terms.kl:.2f}  {unit}\n"
         f"on {len(rows):,} {part} images of {shown(loaded.name)}, {pixels[binarize]}, "
         f"beta {saved.vae.beta:g}, one draw of z an image (seed {seed})\n"
         f"{active} of {saved.vae.latent} latent units active (variance of mu above 0.01)"
@@ -183,9 +190,18 @@ def encode(run: Path, data: str | None, image_size: str | None, out: Path) -> No
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--parts", is_flag=True, help="List likelihoods, posteriors, priors and bounds.")
 @json_option
-def info(run: Path | None, as_json: bool) -> None:
+def info(run: Path | None, parts: bool, as_json: bool) -> None:
     """Say what a run holds; without RUN, what this machine offers."""
+    if parts:
+        from minivae.cli.parts import lines, table
+
+        if as_json:
+            print_json({"parts": table()})
+        else:
+            tell("\n".join(lines()))
+        return
     facts = machine_facts() if run is None else run_facts(run)
     if as_json:
         print_json(facts)

@@ -68,8 +68,10 @@ class Categorical(Pixelwise):
 
     def outside(self, x: Array) -> Array:
         """Return where x is in no group of one 1 and zeros, (B, D)."""
-        whole = np.add.reduceat(x, self.starts, axis=1) == 1
-        return ((x != 0) & (x != 1)) | ~np.repeat(whole, self.groups, axis=1)
+        between = (x != 0) & (x != 1)
+        if between.any():
+            return between
+        return np.repeat(np.add.reduceat(x, self.starts, axis=1) != 1, self.groups, axis=1)
 
     def mean(self, eta: Array) -> Array:
         """Return the share of each category, (B, D)."""

@@ -68,7 +68,7 @@ class ContinuousBernoulli(Pixelwise):
     kind = "continuous-bernoulli"
     eta = "logits"
     support = UNIT
-    source = "Loaiza-Ganem and Cunningham 2019, equations 6 to 9"
+    source = "Loaiza-Ganem and Cunningham 2019"
     formula = staticmethod(continuous_bernoulli)
 
     def mean(self, eta: Array) -> Array:

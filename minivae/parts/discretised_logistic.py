@@ -74,7 +74,7 @@ class DiscretisedLogistic(Pixelwise):
     support = LEVELS
     discrete = True
     unit = "bits a pixel"
-    source = "Salimans and others 2017, equation 2"
+    source = "Salimans and others 2017, section 2.1"
     formula = staticmethod(discretised_logistic)
     own = "logscale"
 

@@ -50,7 +50,7 @@ class Gaussian(Likelihood):
 
     kind = "gaussian"
     support = ANY
-    source = "Rybkin, Daniilidis and Levine 2021, equation 3"
+    source = "Rybkin, Daniilidis and Levine 2021"
     kept = ("dlogvar_rows",)
 
     def __init__(self, pixels: int, own: bool = True, **settings: Any) -> None:
@@ -146,7 +146,7 @@ class OptimalGaussian(Gaussian):
 
     kind = "gaussian-optimal"
     crosses_rows = True
-    source = "Rybkin, Daniilidis and Levine 2021, equation 5"
+    source = "Rybkin, Daniilidis and Levine 2021"
     least = 1e-12  # of sigma^2: where all errors are 0 the density has no maximum
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:

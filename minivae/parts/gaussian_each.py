@@ -63,7 +63,7 @@ class FeatureGaussian(Pixelwise):
 
     kind = "gaussian-features"
     support = ANY
-    source = "Lucas and others 2019, section 3 (there one for all)"
+    source = "Lucas and others 2019, with one variance a column"
     formula = staticmethod(gaussian_each)
     own = "raw"
 

@@ -84,7 +84,7 @@ class Mixture(Layer):
     settings: ClassVar[dict[str, Any]] = {"components": int}
     example: ClassVar[str] = "mixture:10"
     closed: ClassVar[tuple[str, ...]] = ()  # posteriors whose KL has a closed form
-    source: ClassVar[str] = "Dilokthanakul and others 2016; Tomczak and Welling 2018, equation 8"
+    source: ClassVar[str] = "Dilokthanakul and others 2016; Tomczak and Welling 2018"
     kept = ("z", "dshares")
 
     def __init__(self, latent: int, pixels: int = 0, components: int = 10, **more: Any) -> None:
@@ -147,7 +147,7 @@ class VampPrior(Mixture):
 
     kind = "vamp"
     example = "vamp:10"
-    source = "Tomczak and Welling 2018, equation 9"
+    source = "Tomczak and Welling 2018"
     crosses_rows = True
     encoder: Any = None
 

@@ -84,7 +84,7 @@ class PlanarPosterior(GaussianPosterior):
     kind = "planar"
     settings: ClassVar[dict[str, Any]] = {"layers": int}
     example: ClassVar[str] = "planar:4"
-    source = "Rezende and Mohamed 2015, equations 10 to 13"
+    source = "Rezende and Mohamed 2015, section 4.1"
     score = None  # type: ignore[assignment]
 
     def __init__(self, latent: int, layers: int = 4, backend: Any = "numpy") -> None:

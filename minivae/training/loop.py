@@ -23,6 +23,7 @@ from minivae.optim import Adam
 from minivae.training.crew import BlasThreads, Crew, can_fork, cores, kernel
 from minivae.training.ranks import Ranks
 from minivae.training.steps import open_steps
+from minivae.training.support import check_support
 from minivae.training.watch import CHECK, Watch
 from minivae.vae import BLOCK, VAE, Terms
 
@@ -70,6 +71,8 @@ class Training:
     ------
     ArgumentError
         If a setting is out of range or the images have another size than the model.
+    DataError
+        If the data are not what the likelihood is for.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Training:
                 f"{shown(data.name)} has images of {data.train.shape[1]} pixels, the model "
                 f"{vae.pixels}"
             )
+        check_support(vae.likelihood, data, binarize)
         self.vae, self.data = vae, data
         self.adam = Adam(vae.parameters, vae.backend, lr)
         self.batch_size = min(batch_size, len(data.train))

@@ -64,6 +64,11 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
     chosen = _pictures(labels, max(2, min(20, 100_000 // vae.pixels)))
     pictures = np.round(255 * x[chosen]).astype(np.uint8)
     plane = main_plane(mu) if vae.latent != 2 else Plane(np.zeros(2), np.eye(2), np.zeros(2))
+    if (vae.posterior.kind, vae.prior.kind) != ("gaussian", "normal"):
+        raise ArgumentError(
+            f"the explorer's page knows a gaussian posterior and the prior normal, not "
+            f"{vae.posterior.kind} and {vae.prior.kind}: see minivae sample, reconstruct, traverse"
+        )
     facts = {
         "image_shape": list(data.image_shape),
         "latent": vae.latent,
