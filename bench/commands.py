@@ -83,8 +83,8 @@ def step(state, xs):
     a, c = 1e-3 / (1 - 0.9**t), 1 / (1 - 0.999**t)
     params = jax.tree.map(lambda p, m, v: p - a * m / (jnp.sqrt(v * c) + 1e-8), params, m, v)
     return (params, m, v, t), None
-zeros = jax.tree.map(jnp.zeros_like, params)
-state = params, zeros, zeros, jnp.float32(0)
+m, v = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
+state = params, m, v, jnp.float32(0)
 one = jax.jit(lambda state, rows, key: step(state, (train[rows], key))[0], donate_argnums=0)
 whole = jax.jit(lambda state, order, keys: lax.scan(
     lambda state, at: step(state, (train[at[0]], at[1])), state, (order, keys))[0],

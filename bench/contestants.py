@@ -43,21 +43,23 @@ def batches(batch: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return images, order, eps.reshape(steps, batch, LATENT)
 
 
-def minivae(threads: int) -> Callable[[int, int], Run]:
+def minivae(threads: int, library: str = "numpy") -> Callable[[int, int], Run]:
     """Take the training steps of `minivae train`; they draw their own noise, the others get it."""
     taken: list[Any] = []
 
     def prepare(batch: int, steps: int) -> Run:
         for before in taken:
             before.close()
-        epoch, run = minivae_steps(batch, steps, threads)
+        epoch, run = minivae_steps(batch, steps, threads, library)
         taken[:] = [epoch]
         return run
 
     return prepare
 
 
-def minivae_steps(batch: int, steps: int, threads: int) -> tuple[Any, Run]:
+def minivae_steps(
+    batch: int, steps: int, threads: int | None, library: str = "numpy"
+) -> tuple[Any, Run]:
     """Return the object that takes the steps, to be closed, and the function that runs a turn."""
     from minivae.data.pixels import Source
     from minivae.optim import Adam
@@ -66,6 +68,7 @@ def minivae_steps(batch: int, steps: int, threads: int) -> tuple[Any, Run]:
     vae = VAE(PIXELS, HIDDEN, LATENT)
     adam = Adam(vae.parameters, vae.backend, LR, BETA1, BETA2, EPS)
     epoch = open_steps(vae, adam, Source(images), batch, threads)
+    epoch.library = library
 
     def run() -> np.ndarray:
         epoch.begin(order.ravel(), RowNoise(0, "eps", 1), RowNoise(0, "binarize", 1))
@@ -243,6 +246,7 @@ def jax(mode: str) -> Callable[[int, int], Run]:
 
 CONTESTANTS: dict[str, Callable[[int], Callable[[int, int], Run]]] = {
     "minivae": minivae,
+    "minivae, oneDNN": lambda threads: minivae(threads, "onednn"),
     "minivae, 1 thread": lambda threads: minivae(1),
     "torch eager": lambda threads: torch(threads, "eager"),
     "torch fused Adam": lambda threads: torch(threads, "fused"),

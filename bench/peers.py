@@ -22,10 +22,12 @@ from statistics import median
 
 from machine import cores, describe, unpin
 
+from minivae.products import onednn_file
+
 HERE = Path(__file__).resolve().parent
 NAMES = (
-    "minivae", "minivae, 1 thread", "torch eager", "torch fused Adam", "torch.compile", "jax jit",
-    "jax scan", "products alone",
+    "minivae", "minivae, oneDNN", "minivae, 1 thread", "torch eager", "torch fused Adam",
+    "torch.compile", "jax jit", "jax scan", "products alone",
 )  # fmt: skip
 
 
@@ -74,7 +76,7 @@ def main() -> None:
     names = [name for name in NAMES if not wanted or any(part in name for part in wanted)]
     names = [name for name in names if _can_run(name, options)]
 
-    print(describe("numpy", "torch", "jax"))
+    print(describe("numpy", "torch", "jax", "onednn"))
     print(f"{options.threads} threads, {options.rounds} rounds in turn, microseconds per step\n")
     contestants = [Contestant(name, options.threads) for name in names]
     try:
@@ -125,7 +127,10 @@ def _check(losses: dict[str, list[float]], batch: int) -> None:
 
 
 def _can_run(name: str, options: argparse.Namespace) -> bool:
-    library = name.split()[0].split(".")[0]
+    library = "onednn" if "oneDNN" in name else name.split()[0].split(".")[0]
+    if library == "onednn" and onednn_file() is None:
+        print(f"{name}: left out, minivae[fast] is not installed", file=sys.stderr)
+        return False
     if library in ("torch", "jax") and find_spec(library) is None:
         print(f"{name}: left out, {library} is not installed", file=sys.stderr)
         return False

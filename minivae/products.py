@@ -20,6 +20,7 @@ from minivae.errors import BackendError
 LIBRARIES = ("numpy", "onednn")
 FILE = "libdnnl.so.3"
 REMEDY = 'install it with pip install "minivae[fast]", or use --products numpy'
+LEAST = 1_000_000  # multiplications: below, calling by ctypes costs more than it gains
 # (rows, inputs, outputs) of products that every library must get right before it is used.
 SHAPES = ((1, 1, 1), (3, 5, 2), (16, 20, 128), (33, 257, 100), (64, 784, 256), (128, 256, 784))
 
@@ -27,14 +28,17 @@ _sgemm: Any = None  # dnnl_sgemm while oneDNN is in use
 
 
 def choose(library: str | None, threads: int, notice: Callable[[str], None]) -> str:
-    """Return the library to use: the one asked for, else oneDNN where it is installed and right.
+    """Return the library to use: the one asked for, else oneDNN where it is installed and quicker.
+
+    That is where its own threads share the work, since no processes can, and on processors with
+    AVX-512. With AVX2 NumPy's products are level with it, one thread each (bench/README.md).
 
     Parameters
     ----------
     library : str, optional
         Of `LIBRARIES`; None: nothing was asked for.
     threads : int
-        As of `using`.
+        As of `using`; more than one where no processes share the work.
     notice : callable
         Called with a line if oneDNN is installed and cannot be used.
 
@@ -43,7 +47,7 @@ def choose(library: str | None, threads: int, notice: Callable[[str], None]) -> 
     BackendError
         If a library that was asked for cannot be used.
     """
-    if library is None and onednn_file() is None:
+    if library is None and (onednn_file() is None or (threads == 1 and not _wide())):
         return "numpy"
     try:
         with using(library or "onednn", threads):
@@ -56,10 +60,14 @@ def choose(library: str | None, threads: int, notice: Callable[[str], None]) -> 
 
 
 def describe() -> str:
-    """Return a line on what a run would take if nothing is said, and why."""
-    said: list[str] = []
-    library = choose(None, 1, said.append)
-    return said[0] if said else library
+    """Return a line on what can compute products here."""
+    if onednn_file() is None:
+        return "numpy"
+    try:
+        onednn()
+    except BackendError as error:
+        return f"numpy; {error}"
+    return "numpy, onednn"
 
 
 def onednn_file() -> str | None:
@@ -113,12 +121,16 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
         or not a.dtype == b.dtype == out.dtype == "f4"
     ):
         return False
+    return out.size * a.shape[1] >= LEAST and _multiply(_sgemm, a, b, out)
+
+
+def _multiply(sgemm: Callable[..., Any], a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
+    """Call sgemm, whatever the size, and return True if BLAS can be told of such matrices."""
     left, right, result = _layout(a), _layout(b), _layout(out)
     if left is None or right is None or result is None or result[0] != b"N" or not a.size:
         return False
-    rows, inner = a.shape
-    _sgemm(
-        *(left[0], right[0], rows, b.shape[1], inner, 1.0),
+    sgemm(
+        *(left[0], right[0], *out.shape, a.shape[1], 1.0),
         *(a.ctypes.data, left[1], b.ctypes.data, right[1], 0.0, out.ctypes.data, result[1]),
     )
     return True
@@ -167,29 +179,22 @@ def check(sgemm: Callable[..., Any]) -> None:
     BackendError
         If one is further off than roundings explain.
     """
-    global _sgemm
-    before, _sgemm = _sgemm, sgemm
     rng = np.random.default_rng(0)
-    try:
-        for batch, inputs, outputs in SHAPES:
-            x, w, dy = (
-                rng.standard_normal((rows, columns + 3), np.float32)[:, :columns]  # rows apart
-                for rows, columns in ((batch, inputs), (outputs, inputs), (batch, outputs))
-            )
-            for a, b in ((x, w.T), (dy, w), (dy.T, x)):
-                out = np.full((len(a), b.shape[1] + 1), np.nan, np.float32)
-                taken = matmul(a, b, out[:, :-1])
-                exact, most = a.astype("f8") @ b.astype("f8"), np.abs(a) @ np.abs(b)
-                off = np.abs(out[:, :-1] - exact)
-                if not (
-                    taken and (off <= 2**-22 * len(b) * most).all() and np.isnan(out[:, -1]).all()
-                ):
-                    raise BackendError(
-                        f"oneDNN computes a wrong product of {a.shape} and {b.shape}: "
-                        "use --products numpy"
-                    )
-    finally:
-        _sgemm = before
+    for batch, inputs, outputs in SHAPES:
+        x, w, dy = (
+            rng.standard_normal((rows, columns + 3), np.float32)[:, :columns]  # rows apart
+            for rows, columns in ((batch, inputs), (outputs, inputs), (batch, outputs))
+        )
+        for a, b in ((x, w.T), (dy, w), (dy.T, x)):
+            out = np.full((len(a), b.shape[1] + 1), np.nan, np.float32)
+            _multiply(sgemm, a, b, out[:, :-1])
+            exact, most = a.astype("f8") @ b.astype("f8"), np.abs(a) @ np.abs(b)
+            right = (np.abs(out[:, :-1] - exact) <= 2**-22 * len(b) * most).all()
+            if not (right and np.isnan(out[:, -1]).all()):
+                raise BackendError(
+                    f"oneDNN computes a wrong product of {a.shape} and {b.shape}: "
+                    "use --products numpy"
+                )
 
 
 def _load(folder: str, name: str) -> ctypes.CDLL:
@@ -203,6 +208,15 @@ def _load(folder: str, name: str) -> ctypes.CDLL:
                 raise
         _load(folder, needed)
     raise OSError(f"{name} needs too much")
+
+
+def _wide() -> bool:
+    """Whether this processor has AVX-512."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return any("avx512f" in line for line in file if line.startswith("flags"))
+    except OSError:
+        return False
 
 
 @contextmanager

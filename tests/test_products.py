@@ -45,6 +45,8 @@ def pretended(monkeypatch):
         calls.append(arguments)
         pretend(*arguments)
 
+    monkeypatch.setattr(products, "LEAST", 0)
+    monkeypatch.setattr(products, "_wide", lambda: True)
     monkeypatch.setattr(products, "onednn", lambda threads: sgemm)
     monkeypatch.setattr(products, "onednn_file", lambda: "libdnnl.so.3")
     return calls
@@ -133,12 +135,33 @@ def test_without_onednn_a_run_takes_numpys_and_says_what_to_install(monkeypatch)
         choose("mkl", 1, pytest.fail)
 
 
+def test_small_products_are_numpys(pretended, monkeypatch):
+    a, b, shape = FORMS["as they lie"]
+    for least, count in ((5 * 7 * 4, 1), (5 * 7 * 4 + 1, 0)):
+        monkeypatch.setattr(products, "LEAST", least)
+        pretended.clear()
+        with using("onednn"):
+            formulas.matmul(a, b, np.empty(shape, "f4"))
+        assert len(pretended) == count
+
+
+@pytest.mark.parametrize(
+    "wide, threads, library",
+    [(True, 1, "onednn"), (False, 1, "numpy"), (False, 2, "onednn")],
+)
+def test_the_default_is_the_quicker_one(pretended, monkeypatch, wide, threads, library):
+    monkeypatch.setattr(products, "_wide", lambda: wide)
+    assert choose(None, threads, pytest.fail) == library
+    assert choose("numpy", threads, pytest.fail) == "numpy"
+    assert choose("onednn", threads, pytest.fail) == "onednn"
+
+
 def test_a_broken_library_is_one_line_and_numpys_products(tmp_path, monkeypatch):
     (tmp_path / products.FILE).write_text("not a library")
     monkeypatch.setattr(products, "onednn_file", lambda: str(tmp_path / products.FILE))
     products.onednn.cache_clear()
     lines = []
-    assert choose(None, 1, lines.append) == "numpy"
+    assert choose(None, 2, lines.append) == "numpy"
     assert len(lines) == 1
     assert lines[0].endswith("this run takes NumPy's products")
     with pytest.raises(BackendError, match="cannot be loaded"):

@@ -167,7 +167,7 @@ class Every(click.ParamType):
 @click.option(
     "--products",
     type=click.Choice(["numpy", "onednn"]),
-    help="What multiplies matrices on the CPU. Default: onednn where minivae[fast] is installed.",
+    help="What multiplies matrices on the CPU. Default: what is quicker; onednn: minivae[fast].",
 )
 @click.option(
     "--ranks",

@@ -288,8 +288,8 @@ def train(
     threads : int, optional
         Threads on the CPU; None: the cores available to this process.
     products : str, optional
-        What computes matrix products on the CPU: "numpy" or "onednn"; None: oneDNN where
-        ``minivae[fast]`` is installed.
+        What computes matrix products on the CPU: "numpy" or "onednn"; None: the quicker
+        one, as `products.choose` says.
     """
     training = Training(
         vae, data, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize, products=products
