@@ -114,7 +114,7 @@ def test_a_failure_in_the_users_code_shows_their_frames_only(file):
         ("{}:Scale", ["--input-shape", "8,5"], 1, "Scale() raised TypeError"),
         ("{}:Nope", ["--input-shape", "8,5"], 1, "has no 'Nope': it defines Scale, Raises"),
         ("{}:Nothing", ["--input-shape", "8,5"], 1, "backward returned None"),
-        ("{}:Log", [], 2, "--input-shape 8,5"),
+        ("{}:Raises", [], 1, "--input-shape 8,5"),
         ("{}", [], 2, "name the class in"),
         ("{}:Log", ["--gallery"], 2, "--gallery takes no target"),
         ("nowhere.py:A", ["--input-shape", "8,5"], 1, "nowhere.py does not exist"),

@@ -31,6 +31,11 @@ OUTSIDE = {
     "sklearn": {"estimator"},
     "mpi4py": {"training"},
     "PIL": {"data", "teaching"},
+    "pytest": {"gradcheck"},
+    "hypothesis": {"gradcheck"},
+    "torch": {"gradcheck"},
+    "jax": {"gradcheck"},
+    "autograd": {"gradcheck"},
     "threadpoolctl": {"training", "gradcheck", "cli"},
 }
 

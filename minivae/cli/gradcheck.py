@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from minivae.cli.common import (
-    Widths,
     data_option,
     image_size_option,
     load_run,
@@ -24,16 +23,38 @@ from minivae.cli.common import (
 ROWS = 8  # real images on which a trained model is checked
 
 
+class InputShape(click.ParamType):
+    """A shape, and for whole numbers the number that they lie below: 8,5 or 8,5<10."""
+
+    name = "N,N,...[<TOP]"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[tuple[int, ...], int | None]:
+        """Return the shape and the bound."""
+        text, _, top = value.partition("<")
+        try:
+            shape = tuple(int(part) for part in text.split(",") if part.strip())
+            bound = int(top) if top else None
+        except ValueError:
+            shape, bound = (0,), None
+        if min(shape, default=1) < 1 or (bound is not None and bound < 1):
+            self.fail(f"{value!r}: give a shape such as 8,5, or 8,5<10 for whole numbers", param)
+        return shape, bound
+
+
 @click.command()
 @click.argument("target", required=False)
 @click.option(
     "--input-shape",
     "shapes",
-    type=Widths(),
+    type=InputShape(),
     multiple=True,
-    help="Shape of forward's input, such as 8,5; once for each input of a layer.",
+    help="Shape of forward's input, such as 8,5, or 8,5<10 for whole numbers below 10; once for "
+    "each input of a layer. Guessed if left out.",
 )
-@click.option("--init", default="", metavar="A,B,...", help="Arguments of the class.")
+@click.option("--init", default="", metavar="A,B,K=V", help="Arguments of the class.")
+@click.option(
+    "--constants", default="", metavar="NAME,...", help="Inputs that have no gradient: targets."
+)
 @click.option(
     "--dtype",
     type=click.Choice(["float64", "float32"]),
@@ -51,18 +72,26 @@ ROWS = 8  # real images on which a trained model is checked
     metavar="FILE.png",
     help="Draw the error of differences against their step.",
 )
+@click.option(
+    "--jacobian",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.png",
+    help="Draw the Jacobian of a layer's first input, analytic and numeric.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def gradcheck(
     target: str | None,
-    shapes: tuple[tuple[int, ...], ...],
+    shapes: tuple[tuple[tuple[int, ...], int | None], ...],
     init: str,
+    constants: str,
     dtype: str,
     positive: bool,
     data: str | None,
     image_size: str | None,
     faults: bool,
     plot: Path | None,
+    jacobian: Path | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -81,7 +110,10 @@ def gradcheck(
         layer, inputs = _example(seed) if plot else (None, [])
     elif ".py" in target:
         layer, inputs = _layer(target, shapes, init, dtype, positive, seed)
-        passed = _report(target, layer, inputs, seed, as_json)
+        named = [one.strip() for one in constants.split(",")] if constants else None
+        passed = _report(target, layer, inputs, seed, as_json, named)
+        if jacobian:
+            _draw_jacobian(jacobian, layer, inputs, seed)
     else:
         layer, inputs = _trained(Path(target), data, image_size, seed)
         passed = _report(target, layer, inputs, seed, as_json)
@@ -128,27 +160,39 @@ def _example(seed: int) -> tuple[Any, list[Any]]:
     return vae, [rng.uniform(size=(5, 12)), rng.standard_normal((5, 3))]
 
 
+def _draw_jacobian(path: Path, layer: Any, inputs: list[Any], seed: int) -> None:
+    from minivae.gradcheck.derivatives import jacobian
+    from minivae.looking.plots import save_jacobian
+
+    name, found = next(iter(jacobian(layer, *inputs, seed=seed).items()))
+    save_jacobian(path, found.analytic, found.numeric, name)
+    say(f"wrote {path}")
+
+
 def _layer(
     target: str,
-    shapes: tuple[tuple[int, ...], ...],
+    shapes: tuple[tuple[tuple[int, ...], int | None], ...],
     init: str,
     dtype: str,
     positive: bool,
     seed: int,
 ) -> tuple[Any, list[Any]]:
     from minivae.errors import MinivaeError
-    from minivae.gradcheck.target import arguments, draw, load_class, make
+    from minivae.gradcheck.target import arguments, draw, guess, load_class, make
 
     if ":" not in target:
         raise click.UsageError(f"name the class in {target}: {target}:CLASS")
-    if not shapes:
-        raise click.UsageError("give the shape of forward's input: --input-shape 8,5")
     try:
-        layer = make(load_class(target), arguments(init))
+        layer = make(load_class(target), *arguments(init))
+        if not shapes:
+            inputs = guess(layer, seed, dtype, positive)
+            say(f"guessed --input-shape {','.join(map(str, inputs[0].shape))} for each input")
+            return layer, inputs
     except MinivaeError as error:
         _show_own(error, target)
         raise
-    return layer, draw(shapes, seed, dtype, positive)
+    sizes, bounds = [one for one, _ in shapes], [top for _, top in shapes]
+    return layer, draw(tuple(sizes), seed, dtype, positive, tuple(bounds))
 
 
 def _trained(
@@ -166,12 +210,19 @@ def _trained(
     return clone(saved.vae, np.float64), [x, eps]
 
 
-def _report(target: str, layer: Any, inputs: list[Any], seed: int, as_json: bool) -> bool:
+def _report(
+    target: str,
+    layer: Any,
+    inputs: list[Any],
+    seed: int,
+    as_json: bool,
+    constants: list[str] | None = None,
+) -> bool:
     from minivae.errors import MinivaeError
     from minivae.gradcheck import check, check_contracts
 
     try:
-        outcomes = {"gradients": check(layer, *inputs, seed=seed)}
+        outcomes = {"gradients": check(layer, *inputs, seed=seed, constants=constants)}
     except MinivaeError as error:
         _show_own(error, target)
         raise

@@ -48,7 +48,7 @@ class Pair:
         self.function, self.gradient = forward, backward
         self.title = getattr(forward, "__name__", "function")
         self.inputs: tuple[Any, ...] = ()
-        self.names = list(_arguments(forward))
+        self.names = _arguments(forward) or []
 
     def forward(self, *inputs: Any) -> Any:
         """Return the function's value; its inputs are kept."""

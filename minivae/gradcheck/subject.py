@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minivae.gradcheck.clone import clone
-from minivae.gradcheck.intake import Place, Shapes, places, put_arrays, takes
+from minivae.gradcheck.intake import Pair, Place, Shapes, places, put_arrays, takes
 from minivae.gradcheck.report import GradcheckError
 
 Array = np.ndarray
@@ -161,7 +161,9 @@ class Subject:
     def _named(self, constants: Iterable[int | str]) -> set[str]:
         found = set()
         for one in [constants] if isinstance(constants, int | str) else constants:
-            if one in self.input_names:
+            if one is ...:
+                found.update(self.input_names)
+            elif one in self.input_names:
                 found.add(one)
             elif isinstance(one, int) and 0 <= one < len(self.inputs):
                 found.add(self.input_names[one])
@@ -222,7 +224,9 @@ class Subject:
         """Return the layer's parameters by name; the very arrays, not copies."""
         found = {one.name: one.value(layer) for one in self.places}
         for name, one in found.items():
-            if not isinstance(one, np.ndarray):
+            if isinstance(one, float | np.floating):  # `fresh` has put an array there
+                found[name] = np.array(one)
+            elif not isinstance(one, np.ndarray):
                 raise GradcheckError(
                     f"{self.title}.params[{name!r}] is a {type(one).__name__}, not a NumPy array:"
                     " it cannot be changed in place"
@@ -329,7 +333,8 @@ def _copies(arrays: list[Array]) -> list[Array]:
 
 def _names(forward: Any, count: int) -> list[str]:
     """Return the names of forward's first arguments, or numbers where it has none."""
-    names = getattr(forward, "names", None)
+    owner = getattr(forward, "__self__", None)
+    names = owner.names if isinstance(owner, Pair) else None
     if names is None:
         try:
             signature = inspect.signature(forward).parameters.values()

@@ -54,38 +54,96 @@ def load_class(target: str) -> Any:
     return getattr(module, name)
 
 
-def make(found: Any, arguments: tuple[Any, ...]) -> Any:
+def make(found: Any, positional: tuple[Any, ...], named: dict[str, Any] | None = None) -> Any:
     """Return an object of the class, made with those arguments; an object is returned as it is."""
     if not isinstance(found, type):
         return found
-    shown = f"{found.__name__}({', '.join(map(repr, arguments))})"
+    named = named or {}
+    given = [*map(repr, positional), *(f"{key}={value!r}" for key, value in named.items())]
     try:
-        return found(*arguments)
+        return found(*positional, **named)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise GradcheckError(
-            f"{shown} raised {reason}; give the constructor's arguments with --init"
+            f"{found.__name__}({', '.join(given)}) raised {reason}; give the constructor's"
+            " arguments with --init"
         ) from error
 
 
-def arguments(text: str) -> tuple[Any, ...]:
-    """Return the values of "5,3" or "5,relu": Python's where they are, else the words."""
-    values = []
-    for part in filter(None, text.split(",")):
+def arguments(text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of "5,(3, 3),act=relu": Python's values where they are, else words.
+
+    Raises
+    ------
+    GradcheckError
+        If the text is no list of arguments.
+    """
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+    except SyntaxError as error:
+        raise GradcheckError(f"--init {text}: {error.msg}; write 5,relu or width=5") from error
+
+    def value(node: ast.expr) -> Any:
         try:
-            values.append(ast.literal_eval(part.strip()))
-        except (ValueError, SyntaxError):
-            values.append(part.strip())
-    return tuple(values)
+            return ast.literal_eval(node)
+        except ValueError:
+            return ast.unparse(node)
+
+    assert isinstance(call, ast.Call)
+    named = {one.arg: value(one.value) for one in call.keywords if one.arg}
+    return tuple(map(value, call.args)), named
 
 
-def draw(shapes: tuple[tuple[int, ...], ...], seed: int, dtype: str, positive: bool) -> list[Array]:
-    """Return normal inputs of those shapes; positive ones lie between 1/10 and 2."""
+def guess(layer: Any, seed: int, dtype: str, positive: bool) -> list[Array]:
+    """Return inputs that forward takes, of a shape that the parameters suggest.
+
+    Raises
+    ------
+    GradcheckError
+        If forward takes none of those tried.
+    """
+    from minivae.gradcheck.intake import places, takes
+    from minivae.gradcheck.subject import Subject
+
+    sizes = {n for one in places(layer, None) for n in np.shape(one.value(layer))}
+    sizes |= {n for n in getattr(layer, "__dict__", {}).values() if isinstance(n, int) and n > 0}
+    count = takes(layer.forward) if hasattr(layer, "forward") else takes(layer)
+    widths = [*sorted(sizes), 5]
+    tried = [(6, n) for n in widths] + [(4, 3, n) for n in widths] + [(2, n, 6, 6) for n in widths]
+    for shape in tried:
+        inputs = draw((shape,) * min(count, 3), seed, dtype, positive)
+        try:
+            Subject(layer, tuple(inputs), seed)
+        except GradcheckError:
+            continue
+        return inputs
+    raise GradcheckError(
+        "no shape that was tried fits: give the shape of each of forward's inputs, --input-shape"
+        " 8,5 (whole numbers below 10: 8,5<10)"
+    )
+
+
+def draw(
+    shapes: tuple[tuple[int, ...], ...],
+    seed: int,
+    dtype: str,
+    positive: bool,
+    whole_below: tuple[int | None, ...] = (),
+) -> list[Array]:
+    """Return normal inputs of those shapes; positive ones lie between 1/10 and 2.
+
+    Where `whole_below` has a number, whole numbers from 0 to below it.
+    """
     rng = np.random.default_rng(seed)
-    return [
-        (rng.uniform(0.1, 2, shape) if positive else rng.normal(size=shape)).astype(dtype)
-        for shape in shapes
-    ]
+    found = []
+    for position, shape in enumerate(shapes):
+        top = whole_below[position] if position < len(whole_below) else None
+        if top is not None:
+            found.append(rng.integers(0, top, shape))
+        else:
+            values = rng.uniform(0.1, 2, shape) if positive else rng.normal(size=shape)
+            found.append(np.asarray(values).astype(dtype))
+    return found
 
 
 def own_frames(error: BaseException, target: str) -> str:

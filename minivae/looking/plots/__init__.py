@@ -4,6 +4,7 @@ Which arrays are worth a picture, and where the files go, is decided by the call
 """
 
 from minivae.looking.plots.animation import save_animation
+from minivae.looking.plots.jacobian import save_jacobian
 from minivae.looking.plots.pictures import save_grid, save_latent, save_loss, save_pairs
 from minivae.looking.plots.step import save_step
 from minivae.looking.plots.valley import save_valley
@@ -12,6 +13,7 @@ from minivae.looking.plots.walks import save_manifold, save_traverse
 __all__ = [
     "save_animation",
     "save_grid",
+    "save_jacobian",
     "save_latent",
     "save_loss",
     "save_manifold",
