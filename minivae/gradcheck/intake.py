@@ -122,12 +122,12 @@ def places(layer: Any, after: Any) -> list[Place]:
     return found
 
 
-def put_arrays(layer: Any, where: list[Place]) -> None:
+def put_arrays(layer: Any, where: list[Place], dtype: Any = None) -> None:
     """Replace parameters that are plain numbers by arrays, which can be changed in place."""
     for one in where:
         value = one.value(layer)
         if isinstance(value, float | np.floating):
-            one.put(layer, np.array(value))
+            one.put(layer, np.array(value, dtype))
 
 
 def _arguments(function: Any) -> list[str] | None:

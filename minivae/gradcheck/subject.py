@@ -198,7 +198,7 @@ class Subject:
         """Return the layer in its first state, as a copy if it can be copied."""
         if self.copyable:
             layer = clone(self.original, dtype)
-            put_arrays(layer, self.places)
+            put_arrays(layer, self.places, dtype)
             return layer
         if dtype is not None:
             raise GradcheckError(f"{self.title} cannot be copied")
