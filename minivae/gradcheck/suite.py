@@ -53,7 +53,7 @@ class KL:
         return dkl * self.dmu, dkl * self.dlogvar
 
 
-class Likelihood:
+class Reconstruction:
     """The reconstruction term as a layer: logits in, one number out; the pixels are constants."""
 
     def forward(self, logits: Array, x: Array) -> Any:
@@ -93,7 +93,7 @@ def suite(seed: int = 0) -> Iterator[tuple[str, Report | Contracts]]:
         ),
         "Reparameterize": (Sampler(), tuple(draws(6, 4) for _ in range(3))),
         "gaussian_kl": (KL(), (draws(6, 4), draws(6, 4))),
-        "bernoulli_nll": (Likelihood(), (4 * draws(6, 9), rng.uniform(size=(6, 9)))),
+        "bernoulli_nll": (Reconstruction(), (4 * draws(6, 9), rng.uniform(size=(6, 9)))),
     }
     for name, (layer, inputs) in layers.items():
         yield name, check(layer, *inputs, seed=seed)
