@@ -2,8 +2,8 @@
 
     python -m bench.answers.run [--package FOLDER] [--kind KIND] [--show]
 
-Each answer's file is judged by `minivae exercise check`, as a student would run it; FOLDER is
-another copy of the repository whose judge is to be measured. Lines of the verdict that repeat the
+Each answer's file is judged as by `minivae exercise check`; FOLDER is another copy of the
+repository whose command is to be measured, as it was before. Lines of the verdict that repeat the
 student's code do not count as words of the verdict.
 """
 
@@ -21,6 +21,9 @@ from pathlib import Path
 from bench.answers import ANSWERS
 from bench.answers.answer import Answer
 from minivae.teaching.exercises.catalogue import find
+from minivae.teaching.exercises.sandbox import Sandbox
+from minivae.teaching.exercises.student import ExerciseError
+from minivae.teaching.exercises.verdict import judge
 
 SECONDS = 60  # a judge that has not answered by then hangs
 
@@ -44,6 +47,18 @@ def check(answer: Answer, package: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def judged(answer: Answer, sandbox: Sandbox) -> tuple[int, str]:
+    """Return the same of this package's own judge, in one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        one = find(answer.exercise)
+        Path(folder, one.file).write_text(answer.file(), encoding="utf-8")
+        try:
+            verdict = judge(one, Path(folder), sandbox)
+        except ExerciseError as error:
+            return 1, f"{error.traceback}Error: {error}\n"
+    return int(not verdict.passed), "\n".join(verdict.lines) + "\n"
+
+
 def words(answer: Answer, text: str) -> str:
     """Return a verdict without the lines of the student's own code that it repeats."""
     codes = answer.code.values() if isinstance(answer.code, dict) else [answer.code]
@@ -55,13 +70,17 @@ def words(answer: Answer, text: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--package", type=Path, default=Path(__file__).parents[2])
+    parser.add_argument("--package", type=Path)
     parser.add_argument("--kind")
     parser.add_argument("--show", action="store_true", help="print the answers that fall short")
     options = parser.parse_args()
     chosen = [one for one in ANSWERS if options.kind in (None, one.kind)]
-    with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda one: check(one, options.package), chosen))
+    if options.package is None:
+        with Sandbox(seconds=3) as sandbox:
+            found = [judged(one, sandbox) for one in chosen]
+    else:
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda one: check(one, options.package), chosen))
     count: collections.Counter[str] = collections.Counter()
     kinds: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
     for answer, (status, text) in zip(chosen, found, strict=True):

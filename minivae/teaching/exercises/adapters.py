@@ -1,5 +1,7 @@
 """The students' plain functions as layers, with forward and backward, for the gradient checker.
 
+What a function is to overwrite holds NaN before: whether it wrote is never left to chance.
+
 Which function goes into which layer, and with what inputs, is for trials.py.
 """
 
@@ -32,7 +34,7 @@ class Activation:
 
     def forward(self, x: Array) -> Array:
         """Return the output."""
-        self.y = np.empty_like(x)
+        self.y = np.full_like(x, np.nan)
         self._forward(x, self.y)
         return self.y
 
@@ -54,7 +56,7 @@ class LinearInput:
 
     def forward(self, x: Array) -> Array:
         """Return the output."""
-        y = np.empty((len(x), 7), x.dtype)
+        y = np.full((len(x), 7), np.nan, x.dtype)
         self.module.linear(x, self.weight, self.bias, y)
         return y
 
@@ -79,7 +81,7 @@ class LinearParams(LinearInput):
     def forward(self, x: Array) -> Array:
         """Return the output."""
         self.x = x
-        y = np.empty((len(x), 7), np.result_type(x, *self.params.values()))
+        y = np.full((len(x), 7), np.nan, np.result_type(x, *self.params.values()))
         self.module.linear(x, self.params["weight"], self.params["bias"], y)
         return y
 
@@ -101,7 +103,7 @@ class Convolution:
     def forward(self, x: Array) -> Array:
         """Return the output."""
         self.x, weight = x, self.params["weight"]
-        y = np.empty((len(x), x.shape[1] - 2), np.result_type(x, weight))
+        y = np.full((len(x), x.shape[1] - 2), np.nan, np.result_type(x, weight))
         self.module.convolution(x, weight, y)
         return y
 
@@ -127,7 +129,7 @@ class Conditional:
         """Return the output."""
         self.z = z
         weight, bias = self.params["weight"], self.params["bias"]
-        y = np.empty((len(z), 11), np.result_type(z, weight, bias))
+        y = np.full((len(z), 11), np.nan, np.result_type(z, weight, bias))
         self.module.conditional(z, np.resize(self.label, (len(z), 4)), weight, bias, y)
         return y
 
@@ -289,7 +291,7 @@ class Sampler:
 
     def forward(self, mu: Array, logvar: Array, eps: Array) -> Array:
         """Return the output."""
-        self.noise, z = np.empty_like(logvar), np.empty_like(mu)
+        self.noise, z = np.full_like(logvar, np.nan), np.full_like(mu, np.nan)
         self.module.reparameterize(mu, logvar, eps, self.noise, z)
         return z
 

@@ -65,7 +65,7 @@ def recognise_some(exercise: Exercise, found: Numbers) -> dict[str, set[str]]:
             if (
                 spoilt
                 and spoilt <= wrong
-                and all(same(found[name], gives[name]) for name in spoilt)
+                and all(same(found.get(name), gives[name]) for name in spoilt)
             ):
                 fitting.append((table.says[row][0], spoilt))
     named: dict[str, set[str]] = {}

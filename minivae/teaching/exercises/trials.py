@@ -95,7 +95,7 @@ def _bernoulli_nll(module: ModuleType) -> Trial:
     def value(size: float) -> Any:
         logits, x = size * np.linspace(-1, 1, 12).reshape(3, 4), np.resize([0.0, 1.0, 0.3], (3, 4))
         with np.errstate(all="ignore"):
-            return module.bernoulli_nll(logits, x, 1 / 3, np.empty_like(logits))
+            return module.bernoulli_nll(logits, x, 1 / 3, np.full_like(logits, np.nan))
 
     return Trial(
         Likelihood(module),
@@ -184,7 +184,7 @@ def _page_loss(module: ModuleType) -> Trial:
 def _importance_loss(module: ModuleType) -> Trial:
     def loss(shift: float) -> Any:
         log_w = normal(46, 7, 3) + shift
-        return module.importance_loss(log_w, 1 / 3, np.empty_like(log_w))
+        return module.importance_loss(log_w, 1 / 3, np.full_like(log_w, np.nan))
 
     return Trial(
         Importance(module),
