@@ -1,6 +1,7 @@
 """The students' plain functions as layers, with forward and backward, for the gradient checker.
 
-What a function is to overwrite holds NaN before: whether it wrote is never left to chance.
+What a function is to overwrite holds numbers of another kind before: who adds, or leaves some out,
+is seen.
 
 Which function goes into which layer, and with what inputs, is for trials.py.
 """
@@ -25,12 +26,16 @@ def normal(seed: int, *shape: int) -> Array:
     return np.random.default_rng(seed).normal(size=shape)
 
 
+def stale(*shape: int, dtype: Any = float) -> Array:
+    """Return numbers that no formula gives, for an array that is to be overwritten."""
+    return (100 + normal(98, *shape)).astype(dtype)
+
+
 class Activation:
-    """forward(x, y) and backward(y, dy, dx) as a layer; dx is kept from call to call."""
+    """forward(x, y) and backward(y, dy, dx) as a layer."""
 
     def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
         self._forward, self._backward = forward, backward
-        self.dx = np.zeros((0, 0))
 
     def forward(self, x: Array) -> Array:
         """Return the output."""
@@ -40,10 +45,9 @@ class Activation:
 
     def backward(self, dy: Array) -> Array:
         """Return the gradients of the inputs, None for constants."""
-        if self.dx.shape != dy.shape:
-            self.dx = np.zeros_like(dy)
-        self._backward(self.y, dy, self.dx)
-        return self.dx
+        dx = stale(*dy.shape)
+        self._backward(self.y, dy, dx)
+        return dx
 
 
 class LinearInput:
@@ -52,7 +56,6 @@ class LinearInput:
     def __init__(self, module: ModuleType) -> None:
         self.module = module
         self.weight, self.bias = normal(2, 7, 3), normal(3, 7)
-        self.dx = np.zeros((B, 3))
 
     def forward(self, x: Array) -> Array:
         """Return the output."""
@@ -62,10 +65,9 @@ class LinearInput:
 
     def backward(self, dy: Array) -> Array:
         """Return the gradients of the inputs, None for constants."""
-        if len(self.dx) != len(dy):
-            self.dx = np.zeros((len(dy), 3))
-        self.module.linear_backward_input(dy, self.weight, self.dx)
-        return self.dx
+        dx = stale(len(dy), 3)
+        self.module.linear_backward_input(dy, self.weight, dx)
+        return dx
 
 
 class LinearParams(LinearInput):
@@ -87,6 +89,8 @@ class LinearParams(LinearInput):
 
     def backward(self, dy: Array) -> tuple[None]:
         """Return the gradients of the inputs, None for constants."""
+        for one in self.grads.values():
+            one[...] = stale(*one.shape)
         self.module.linear_backward_weight(self.x, dy, self.grads["weight"])
         self.module.linear_backward_bias(dy, self.grads["bias"])
         return (None,)
@@ -98,7 +102,6 @@ class Convolution:
     def __init__(self, module: ModuleType) -> None:
         self.module = module
         self.params, self.grads = {"weight": normal(31, 3)}, {"weight": np.zeros(3)}
-        self.dx = np.zeros((0, 0))
 
     def forward(self, x: Array) -> Array:
         """Return the output."""
@@ -109,11 +112,11 @@ class Convolution:
 
     def backward(self, dy: Array) -> Array:
         """Return the gradients of the inputs, None for constants."""
-        if self.dx.shape != self.x.shape:
-            self.dx = np.zeros_like(self.x)
+        dx = stale(*self.x.shape)
         weight, dweight = self.params["weight"], self.grads["weight"]
-        self.module.convolution_backward(self.x, weight, dy, self.dx, dweight)
-        return self.dx
+        dweight[...] = stale(3)
+        self.module.convolution_backward(self.x, weight, dy, dx, dweight)
+        return dx
 
 
 class Conditional:
@@ -123,7 +126,6 @@ class Conditional:
         self.module, self.label = module, np.eye(4)[[0, 3, 1, 1, 2]]
         self.params = {"weight": normal(32, 11, 7), "bias": normal(33, 11)}
         self.grads = {"weight": np.zeros((11, 7)), "bias": np.zeros(11)}
-        self.dz = np.zeros((0, 0))
 
     def forward(self, z: Array) -> Array:
         """Return the output."""
@@ -135,12 +137,12 @@ class Conditional:
 
     def backward(self, dy: Array) -> Array:
         """Return the gradients of the inputs, None for constants."""
-        if self.dz.shape != self.z.shape:
-            self.dz = np.zeros_like(self.z)
+        dz, dweight = stale(*self.z.shape), self.grads["weight"]
+        dweight[...] = stale(*dweight.shape)
         label, weight = np.resize(self.label, (len(dy), 4)), self.params["weight"]
-        self.module.conditional_backward(self.z, label, weight, dy, self.dz, self.grads["weight"])
+        self.module.conditional_backward(self.z, label, weight, dy, dz, dweight)
         self.grads["bias"][...] = dy.sum(axis=0)
-        return self.dz
+        return dz
 
 
 class Chain:
@@ -224,7 +226,7 @@ class GaussianLikelihood:
 
     def forward(self, mean: Array, logvar: Array) -> Any:
         """Return the output."""
-        self.d = np.zeros_like(mean), np.zeros_like(logvar)
+        self.d = [stale(*mean.shape, dtype=one.dtype) for one in (mean, logvar)]
         return self.module.gaussian_nll(
             mean, logvar, np.resize(self.x, mean.shape), 1 / len(mean), *self.d
         )
@@ -242,7 +244,7 @@ class Importance:
 
     def forward(self, log_w: Array) -> Any:
         """Return the output."""
-        self.d = np.zeros_like(log_w)
+        self.d = stale(*log_w.shape, dtype=log_w.dtype)
         return self.module.importance_loss(log_w, 1 / log_w.shape[1], self.d)
 
     def backward(self, dloss: Any) -> Array:
@@ -258,7 +260,7 @@ class Likelihood:
 
     def forward(self, logits: Array) -> Any:
         """Return the output."""
-        self.dlogits = np.zeros_like(logits)
+        self.dlogits = stale(*logits.shape, dtype=logits.dtype)
         x = np.resize(self.x, logits.shape)
         return self.module.bernoulli_nll(logits, x, 1 / len(logits), self.dlogits)
 
@@ -275,7 +277,7 @@ class KL:
 
     def forward(self, mu: Array, logvar: Array) -> Any:
         """Return the output."""
-        self.d = np.zeros_like(mu), np.zeros_like(logvar)
+        self.d = [stale(*mu.shape, dtype=one.dtype) for one in (mu, logvar)]
         return BETA * self.module.gaussian_kl(mu, logvar, BETA, 1 / len(mu), *self.d)
 
     def backward(self, dloss: Any) -> tuple[Array, Array]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from minivae.teaching.exercises import tried
 from minivae.teaching.exercises.catalogue import Exercise
-from minivae.teaching.exercises.edits import faulty, without
+from minivae.teaching.exercises.edits import faulty, forms, without
 
 CLOSE = 1e-9  # relative: two ways to write one formula differ by rounding alone
 Numbers = dict[str, np.ndarray]
@@ -138,8 +138,9 @@ def _single(exercise: Exercise, blank: int) -> _Table:
         if mistake.blank == line:
             _try(table, exercise, blank, mistake.wrong, (mistake.says,))
     names = _scope(exercise, blank)
-    for text, says, plain in faulty(exercise.answers[blank], names):
-        _try(table, exercise, blank, text, (says,), keep=plain)
+    for form in forms(exercise.answers[blank]):
+        for text, says, plain in faulty(form, names):
+            _try(table, exercise, blank, text, (says,), keep=plain)
     return table
 
 

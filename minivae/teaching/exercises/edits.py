@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import copy
 import itertools
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -97,7 +98,7 @@ def _of_statement(statement: ast.stmt, names: list[str]) -> Iterator[Edit]:
             ast.AugAssign(target, ast.Add(), statement.value),
             "This adds to what is there: write `d[...] = ...`, not `+=`.",
         )
-        if isinstance(target.value, ast.Name):
+        if isinstance(target.slice, ast.Constant) and target.slice.value is ...:
             yield Edit(
                 ast.Assign([_with(target.value, ctx=ast.Store())], statement.value, lineno=0),
                 f"`{_text(target.value)} = ...` makes a new array and leaves the given one as it "
@@ -121,6 +122,17 @@ def _whole(value: ast.expr, names: list[str]) -> Iterator[Edit]:
     yield Edit(_minus(value), "The sign is wrong: it is the opposite.")
     yield Edit(_times(value, ast.Constant(2)), "A factor 2 is too many.")
     yield Edit(_times(value, ast.Constant(0.5)), "There is a half too many.")
+    used = {one.id for one in ast.walk(value) if isinstance(one, ast.Name)} & set(names)
+    for one, other in itertools.combinations(sorted(used), 2):
+        yield Edit(_swapped(value, one, other), f"{one} and {other} are exchanged.", False)
+    for name in ("sum", "mean"):
+        whole = ast.Call(ast.Attribute(ast.Name("np"), name), [value], [])
+        says = f"That is one {name} over all entries: every entry has its own."
+        yield Edit(whole, says, False)
+    for name in [one for one in names if one[0] in "dmx" and "." not in one][:1]:
+        width = ast.parse(f"{name}.shape[1]", mode="eval").body
+        says = "No mean over the width belongs here: it is a sum, and is divided by shape[1]."
+        yield Edit(ast.BinOp(value, ast.Div(), width), says, False)
     if "scale" in names:
         once = "scale" in {one.id for one in ast.walk(value) if isinstance(one, ast.Name)}
         says = (
@@ -201,12 +213,13 @@ def _product(node: ast.expr, names: list[str]) -> Iterator[Edit]:
 
 
 def _sum(node: ast.BinOp, names: list[str]) -> Iterator[Edit]:
-    terms = _terms(node)
+    terms, whole = _terms(node), _text(node)
     for i, (term, sign) in enumerate(terms):
         rest = terms[:i] + terms[i + 1 :]
-        yield Edit(_add(rest), f"The term `{'-' * (sign < 0)}{_text(term)}` is missing.")
+        said = f"{'-+'[sign > 0]} {_text(term)}" if i else _text(term)
+        yield Edit(_add(rest), f"The term {said} is missing: it is {whole}.")
         turned = [*terms[:i], (term, -sign), *terms[i + 1 :]]
-        yield Edit(_add(turned), f"The sign of `{_text(term)}` is wrong.")
+        yield Edit(_add(turned), f"The sign of {_text(term)} is wrong: it is {whole}.")
         for factor, says in (
             (2, "is twice what it should be"),
             (0.5, "is half of what it should be"),
@@ -219,7 +232,8 @@ def _sum(node: ast.BinOp, names: list[str]) -> Iterator[Edit]:
     if len(terms) == 2:
         first, second = (one for one, _ in terms)
         product = ast.BinOp(first, ast.Mult(), second)
-        yield Edit(product, f"`{_text(first)}` and `{_text(second)}` are multiplied.", False)
+        how = "add" if isinstance(node.op, ast.Add) else "subtract"
+        yield Edit(product, f"It is {whole}: {how}, do not multiply.", False)
 
 
 def _local(node: ast.expr, names: list[str]) -> Iterator[Edit]:
@@ -229,7 +243,7 @@ def _local(node: ast.expr, names: list[str]) -> Iterator[Edit]:
         if text in names:
             for other in names:
                 if other != text:
-                    says = f"`{other}` stands where `{text}` belongs."
+                    says = f"It has {other} instead of {text}."
                     yield Edit(ast.parse(other, mode="eval").body, says, False)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield Edit(node.operand, f"The sign of `{_text(node.operand)}` is wrong.")
@@ -286,6 +300,8 @@ def _call(node: ast.Call) -> Iterator[Edit]:
             argument = _times(inner, ast.Constant(factor))
             how = "half of" if factor < 1 else "twice"
             says = f"The exponent is {how} what it should be: `{_text(inner)}`."
+            if "logvar" in says:
+                says += " e^logvar is the variance, e^(logvar/2) is sigma."
             yield Edit(_with(node, args=[argument]), says)
     for word in node.keywords:
         if word.arg == "axis":
@@ -322,7 +338,33 @@ def _missing(factor: ast.expr, power: int) -> str:
         return f"The chain rule is missing: the slope must be multiplied by {text}."
     if power < 0:
         return f"It must be divided by `{text}`."
-    return f"The factor `{text}` is missing."
+    return f"The factor {_named(text)} is missing."
+
+
+def _swapped(node: ast.expr, one: str, other: str) -> ast.expr:
+    found = copy.deepcopy(node)
+    for name in ast.walk(found):
+        if isinstance(name, ast.Name) and name.id in (one, other):
+            name.id = other if name.id == one else one
+    return found
+
+
+def forms(line: str) -> list[str]:
+    """Return a statement as it is, and written in other ways: e^x - 1 for expm1, y^2 for y y."""
+    found = [line]
+    for pattern, other in (
+        (r"np\.expm1\(((?:[^()]|\([^()]*\))*)\)", r"(np.exp(\1) - 1)"),
+        (r"\b(\w+) \* \1\b", r"\1**2"),
+        (r"\by \* \(1 - y\)", "(y - y**2)"),
+        (r"dy \* y \* \(1 - y\)", "dy * y - dy * y**2"),
+    ):
+        changed = re.sub(pattern, other, line)
+        found += [changed] if changed != line else []
+    return found
+
+
+def _named(text: str) -> str:
+    return text if text.isidentifier() else f"`{text}`"
 
 
 def _is_product(node: ast.AST) -> bool:

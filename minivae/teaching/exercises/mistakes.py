@@ -35,9 +35,19 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     ),
     "sigmoid_backward": (
         Mistake(_DX, "dx[...] = y * (1 - y)", _NO_DY),
-        Mistake(_DX, "dx[...] = dy * y", "The second factor of the slope is missing: 1 - y."),
-        Mistake(_DX, "dx[...] = dy * (1 - y)", "The first factor of the slope is missing: y."),
+        Mistake(_DX, "dx[...] = dy * y", "The factor 1 - y is missing: the slope is y (1 - y)."),
+        Mistake(_DX, "dx[...] = dy * (1 - y)", "The factor y is missing: the slope is y (1 - y)."),
         Mistake(_DX, "dx[...] = dy * (1 - y * y)", "That is the slope of tanh, not of sigmoid."),
+        Mistake(
+            "dx[...] = ____",
+            "dx[...] = dy * np.exp(-y) / (1 + np.exp(-y)) ** 2",
+            "y is the output already: that applies Sigmoid a second time.",
+        ),
+        Mistake(
+            "dx[...] = ____",
+            "dx[...] = dy * (1 - dy)",
+            "The slope is written with y, the output: here it is one of dy.",
+        ),
     ),
     "tanh_backward": (
         Mistake(_DX, "dx[...] = 1 - y * y", _NO_DY),
@@ -48,6 +58,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             _DX,
             "dx[...] = dy / np.cosh(y) ** 2",
             "1 / cosh^2 is right for the input x, but y is the output: write it with y.",
+        ),
+        Mistake(
+            "dx[...] = ____",
+            "dx[...] = dy * (1 - 2 * y)",
+            "2 y is the slope of y^2: the square itself belongs here, 1 - y^2.",
         ),
     ),
     "linear_backward_input": (
@@ -107,17 +122,32 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "softplus = np.log1p(np.exp(-np.abs(logits)))",
             "max(l, 0) is missing: softplus(l) = max(l, 0) + log(1 + e^-|l|).",
         ),
+        Mistake(
+            "dlogits[...] = ____",
+            "dlogits[...] = scale * (probability - x) / (probability * (1 - probability))",
+            "That is the gradient by the probability; by the logit, p (1 - p) cancels.",
+        ),
+        Mistake(
+            "softplus = ____",
+            "softplus = np.maximum(logits, 0) + np.log1p(1 + np.exp(-np.abs(logits)))",
+            "log1p(a) is log(1 + a): the 1 is added twice.",
+        ),
+        Mistake(
+            "softplus = ____",
+            "softplus = np.maximum(logits, 0) + np.log1p(-np.exp(-np.abs(logits)))",
+            "The sign is wrong inside the logarithm: log(1 + e^-|l|).",
+        ),
     ),
     "importance_bound": (
         Mistake(
             "log_w = ____",
             "log_w = log_likelihood - log_prior + log_q",
-            "The prior multiplies and q divides: w = p(x|z) p(z) / q(z|x).",
+            "log_prior and log_q are exchanged: the prior multiplies and q divides.",
         ),
         Mistake(
             "log_w = ____",
             "log_w = log_likelihood + log_prior",
-            "q is missing: w = p(x|z) p(z) / q(z|x).",
+            "log_q is missing: w = p(x|z) p(z) / q(z|x).",
         ),
         Mistake(
             "log_w = ____",
@@ -148,6 +178,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "return ____",
             "return top + np.log(np.exp(log_w - top).mean())",
             "That averages over the images too: the mean is over the draws, axis 0.",
+        ),
+        Mistake(
+            "log_w = ____",
+            "log_w = log_likelihood * log_prior / log_q",
+            "Logarithms of products add: log w = log p(x|z) + log p(z) - log q(z|x).",
         ),
     ),
     "gaussian_kl": (
@@ -185,6 +220,21 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("dmu[...] = ____", "dmu[...] = scale * mu", _NO_BETA),
         Mistake("dlogvar[...] = ____", "dlogvar[...] = beta * 0.5 * np.expm1(logvar)", _NO_SCALE),
         Mistake("dlogvar[...] = ____", "dlogvar[...] = scale * 0.5 * np.expm1(logvar)", _NO_BETA),
+        Mistake(
+            "dlogvar[...] = ____",
+            "dlogvar[...] = beta * scale * 0.5 * (np.exp(logvar) - logvar)",
+            "That is the cost, not its slope: the slope of -logvar is -1.",
+        ),
+        Mistake(
+            "dlogvar[...] = ____",
+            "dlogvar[...] = beta * scale * 0.5 * (np.exp(logvar) - 1 - logvar)",
+            "That is the cost itself, not its slope: the slope of -logvar is -1.",
+        ),
+        Mistake(
+            "dlogvar[...] = ____",
+            "dlogvar[...] = beta * scale * 0.5 * (1 - 1 / logvar)",
+            "logvar is no variance: the variance is e^logvar, and the slope is by logvar.",
+        ),
     ),
     "reparameterize_backward": (
         Mistake(
@@ -244,6 +294,41 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "theta = theta - lr * mhat / (np.sqrt(vhat) + eps)",
             "theta = ... makes a new array and leaves the model's as it was: write theta -= ...",
         ),
+        Mistake(
+            "m += ____",
+            "m += (1 - beta1) * grad**2",
+            "m is the mean of the gradient itself, not of its square.",
+        ),
+        Mistake(
+            "m += ____",
+            "m += beta1 * m + (1 - beta1) * grad",
+            "beta1 * m is in it twice: the line before has it already.",
+        ),
+        Mistake(
+            "mhat = ____",
+            "mhat = m / (1 - beta1) ** step",
+            "The power is of beta1 alone: 1 - beta1**step, with its own brackets.",
+        ),
+        Mistake(
+            "vhat = ____",
+            "vhat = v / (1 - beta2) ** step",
+            "The power is of beta2 alone: 1 - beta2**step, with its own brackets.",
+        ),
+        Mistake(
+            "mhat = ____",
+            "m /= 1 - beta1**step; mhat = m",
+            "That changes m itself, and the next step corrects it again: mhat = ...",
+        ),
+        Mistake(
+            "theta -= ____",
+            "theta -= lr * m / (np.sqrt(v) + eps)",
+            "mhat and vhat are not used: both corrections are lost.",
+        ),
+        Mistake(
+            "theta -= ____",
+            "theta -= lr * grad",
+            "That is plain gradient descent: mhat and vhat are not used.",
+        ),
     ),
     "decoder_backward": (
         Mistake(
@@ -260,6 +345,16 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "return ____",
             'return dh @ self.params["0.weight"]',
             "That skips the ReLU: Linear 0 gets da, not dh.",
+        ),
+        Mistake(
+            "da = ____",
+            "da = dh * self.h",
+            "The slope is 1 where h > 0, and 0 elsewhere: not h itself.",
+        ),
+        Mistake(
+            "da = ____",
+            "da = dh * self.h * (1 - self.h)",
+            "That is the slope of Sigmoid: the layer is a ReLU, 1 where h > 0.",
         ),
     ),
     "encoder_backward": (
@@ -299,6 +394,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "dmu = dz + dkl * self.mu",
             "The mean over the batch is missing in the KL's own gradient: times scale.",
         ),
+        Mistake(
+            "dlogvar = ____",
+            "dlogvar = (dz * np.exp(self.logvar / 2) + dkl * scale * np.expm1(self.logvar)) / 2",
+            "eps is missing in the path through z: the noise is sigma eps.",
+        ),
     ),
     "step": (
         Mistake("loss = ____", "loss = nll + kl", "beta is missing: the loss is nll + beta * kl."),
@@ -326,6 +426,26 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "vae.encoder.____",
             "pass",
             "The encoder's backward is missing: it takes dstats.",
+        ),
+        Mistake(
+            "logits = ____",
+            "logits = vae.decoder.forward(mu)",
+            "The decoder takes the draw z, not mu: at z = mu the loss is no bound.",
+        ),
+        Mistake(
+            "z = ____",
+            "z = vae.posterior.sampler.forward(mu, 2 * logvar, eps)",
+            "The sampler takes logvar itself: sigma = exp(logvar / 2) is its matter.",
+        ),
+        Mistake(
+            "loss = ____",
+            "loss = vae.beta * nll + kl",
+            "beta weighs the KL, not nll: the loss is nll + beta * kl.",
+        ),
+        Mistake(
+            "logits = ____",
+            "logits = 1 / (1 + np.exp(-vae.decoder.forward(z)))",
+            "The likelihood takes logits, not probabilities: no Sigmoid here.",
         ),
     ),
 }

@@ -63,7 +63,7 @@ def explain(error: BaseException, source: str, path: str, right: Shapes) -> tupl
         if traceback.tb_frame.f_code.co_filename == path:
             frames.append((traceback.tb_frame, traceback.tb_lineno))
         traceback = traceback.tb_next
-    if not frames or not isinstance(error, (ValueError, IndexError, TypeError)):
+    if not frames or not isinstance(error, (ValueError, IndexError)) or "truth" in str(error):
         return 0, []
     frame, line = frames[-1]
     function, tree = frame.f_code.co_name, ast.parse(source)
@@ -82,12 +82,14 @@ def explain(error: BaseException, source: str, path: str, right: Shapes) -> tupl
     if statement is None:
         return 0, []
     name, want = _target(statement, function, right)
+    given = _loaded(statement, names)
+    want = want or (given.shape if isinstance(given, np.ndarray) else None)
     value = getattr(statement, "value", None)
     wrong = _failing(value, names) if value is not None else None
     if wrong is not None:
         said = _operands(wrong, names, name, want)
         return (line, said) if said else (0, [])
-    target = names.get(name) if name.isidentifier() else None
+    target = _loaded(statement, names)
     shape = target.shape if isinstance(target, np.ndarray) else want
     if value is None or shape is None:
         return 0, []
@@ -124,6 +126,19 @@ def _target(statement: ast.stmt, function: str, right: Shapes) -> tuple[str, tup
         target = target.value
     name = ast.unparse(target) if target is not None else ""
     return name, right.get((function, name))
+
+
+def _loaded(statement: ast.stmt, names: dict[str, Any]) -> Any:
+    """Return what a statement writes into, if it is there already."""
+    target = getattr(statement, "target", None) or getattr(statement, "targets", [None])[0]
+    if not isinstance(target, (ast.Name, ast.Subscript, ast.Attribute)):
+        return None
+    if isinstance(target, ast.Name) and isinstance(statement, ast.Assign):
+        return None
+    try:
+        return eval(ast.unparse(target), names)
+    except Exception:
+        return None
 
 
 def _evaluate(node: ast.AST, names: dict[str, Any]) -> Any:
@@ -211,10 +226,39 @@ def _fits(
                 found.append((turned + other, text, (x.shape[0], y.shape[1])))
     found.sort(key=lambda one: one[0])
     if not found:
-        return [f"`{name}` is to be {want}."] if want else []
+        return _others(a, b, names, name, want) if want else []
     if want:
-        return [f"`{name}` is to be {want}: `{found[0][1]}` has that shape."]
+        return [
+            f"`{name}` is to be {want}: `{found[0][1]}` has that shape; {_change(*found[0][:2], a)}"
+        ]
     return [f"These fit: {', '.join(f'`{text}` {shape}' for _, text, shape in found)}."]
+
+
+def _change(turns: int, text: str, left: tuple[str, np.ndarray]) -> str:
+    if not text.startswith(left[0]):
+        return "the order of the factors is to be swapped."
+    return "one is to be transposed (.T)." if turns else "no transpose is needed."
+
+
+def _others(
+    a: tuple[str, np.ndarray],
+    b: tuple[str, np.ndarray],
+    names: dict[str, Any],
+    name: str,
+    want: tuple,
+) -> list[str]:
+    """Return what else to multiply, where no transpose gives the target's shape."""
+    if a[1].shape == b[1].shape == want:
+        return [f"Entry by entry it is `*`: `{a[0]} * {b[0]}` has the shape {want} of `{name}`."]
+    known = {**names, **{f"self.{k}": v for k, v in vars(names.get("self", object)).items()}}
+    for one, two in ((a, b), (b, a)):
+        for other, value in known.items():
+            if isinstance(value, np.ndarray) and value.ndim == 2 and other != name:
+                for x, turned in ((one[1], ""), (one[1].T, ".T")):
+                    if x.shape[1] == value.shape[0] and (x.shape[0], value.shape[1]) == want:
+                        fits = f"`{one[0]}{turned} @ {other}` has that shape"
+                        return [f"`{name}` is to be {want}: not {two[0]}, {fits}."]
+    return [f"`{name}` is to be {want}."]
 
 
 def _plain(node: ast.expr, names: dict[str, Any]) -> tuple[str, np.ndarray] | None:
@@ -239,6 +283,8 @@ def _value(
     if pair is not None and len(want) == 2:
         fits = _fits(*pair, names, name, want)
         return said + fits[:1]
+    if got.ndim == len(want) == 2 and 2 * got.shape[1] == want[1]:
+        return [*said, "Two halves stand side by side: np.concatenate([a, b], axis=1)."]
     if got.shape[::-1] == want and got.ndim == 2:
         return [*said, "Its transpose has that shape."]
     for axis in range(got.ndim):

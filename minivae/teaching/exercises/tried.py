@@ -176,11 +176,13 @@ def _failed(
     frames = [frame for frame in told.stack if frame.filename == path]
     told.stack = traceback.StackSummary.from_list(frames)
     first = str(error).partition("\n")[0]
+    if "truth value of an array" in first:
+        first = "a whole array is neither true nor false; np.where and np.maximum go entry by entry"
     failure = {
         "kind": "raised",
         "message": f"raised {type(error).__name__} {where}: {first}",
         "line": frames[-1].lineno if frames else None,
-        "traceback": "".join(told.format(chain=False)) if frames else "",
+        "traceback": "".join(told.stack.format()) if frames else "",
     }
     if exercise is not None:
         solution = student.run(exercise.source({}), "solution")

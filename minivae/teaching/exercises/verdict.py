@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minivae.teaching.exercises import blanks, causes, student
+from minivae.teaching.exercises import blanks, causes, reading, student
 from minivae.teaching.exercises.catalogue import Exercise
 from minivae.teaching.exercises.sandbox import Finding, Outcome, Sandbox
 from minivae.teaching.exercises.student import ExerciseError
@@ -24,6 +24,7 @@ ADVICE = {
     "mutates": "Write only into the arrays whose names begin with d.",
     "transpose": "Say the shapes aloud: the gradient has the shape of what it is named after.",
     "shape": "Say the shapes aloud: the gradient has the shape of what it is named after.",
+    "chain": "The chain rule: every term carries the gradient that arrives (dy, dz, dlogits).",
     "random": "No noise is drawn here: it is an argument.",
 }
 
@@ -39,6 +40,7 @@ class Blank:
     right: bool | None
     says: list[str] = field(default_factory=list)
     wrong: set[str] = field(default_factory=set)
+    name: str = ""  # of what the line gives
 
 
 @dataclass
@@ -72,6 +74,8 @@ def judged(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> Ver
     outcome = sandbox.run(source, path, number=exercise.number)
     failure = outcome.failure
     if failure and failure.kind != "shape":
+        if failure.kind == "raised":
+            failure.message = ". ".join([failure.message, *_traps(exercise, source)])
         raise told(exercise, outcome)
     wrong, spoilt = causes.differing(exercise, outcome.numbers), _spoilt(exercise, outcome)
     if exercise.kind == "hunt" and (wrong or spoilt):
@@ -90,6 +94,8 @@ def judged(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> Ver
         line = source.splitlines()[failure.line - 1].strip() if failure.line else ""
         lines = [f"line {failure.line}, {line}: the shapes do not fit", *_arrows(failure.advice)]
         lines += _arrows(one for one in said if " ".join(failure.advice) not in one)
+        if any(one.says and " ".join(failure.advice) not in one.says for one in each):
+            lines = [line for line in lines if line[3:] not in failure.advice]
         return Verdict(False, lines, each, outcome.printed)
     right = causes.solved(exercise)
     share = 1 - len(wrong) / len(right)
@@ -104,9 +110,11 @@ def judged(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> Ver
             full=True,
             contracts=exercise.trial == "step" and not explained,
         )
-        if full.failure:
+        if full.failure and (full.failure.kind != "hung" or not wrong):
             raise told(exercise, full)
         failed = [one for one in full.findings if not one.passed and one.name not in explained]
+        if any(np.isnan(outcome.numbers.get(name, right[name])).any() for name in wrong):
+            failed, said = [], said or ["There are NaNs: 0 / 0, or infinity - infinity."]
         values = [name for name in wrong if " " in name]  # gradients have no spaces
         if wrong and values:  # a right gradient of a wrong value is not at fault
             failed = [one for one in failed if one.name in wrong]
@@ -183,14 +191,31 @@ def tried_alone(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -
         )
         if outcome.failure is not None:
             shape = outcome.failure.kind == "shape"
-            advice = [" ".join(outcome.failure.advice)] if shape else []
+            advice = reading.traps(text, exercise.blanks[k])
+            advice = advice or ([" ".join(outcome.failure.advice)] if shape else [])
             found.append(Blank(outcome.failure.line or line, False if shape else None, advice))
             continue
         wrong = causes.differing(exercise, outcome.numbers)
         spoilt = _spoilt(exercise, outcome)
         says = list(causes.recognise(exercise, k, outcome.numbers)) if wrong else spoilt
+        if wrong:
+            says = reading.traps(text, exercise.blanks[k]) or says
         found.append(Blank(line, not wrong and not spoilt, says, wrong))
+    for one, text in zip(found, exercise.blanks, strict=True):
+        name = text.partition("=")[0].strip(" +-").removesuffix("[...]")
+        one.name = name if name.isidentifier() else ""
     return found
+
+
+def _traps(exercise: Exercise, source: str) -> list[str]:
+    """Return what the text of the blanks gives away."""
+    lines = source.splitlines()
+    return [
+        says
+        for place, blank in zip(blanks.regions(exercise, source), exercise.blanks, strict=True)
+        if place is not None
+        for says in reading.traps("\n".join(lines[slice(*place)]), blank)
+    ]
 
 
 def told(exercise: Exercise, outcome: Outcome) -> ExerciseError:
@@ -223,7 +248,9 @@ def _spoilt(exercise: Exercise, outcome: Outcome) -> list[str]:
 def _said(each: list[Blank]) -> list[str]:
     """Return what is known of the blanks, with their lines where there are several."""
     return [
-        f"line {one.line}: {sentence}" if len(each) > 1 else sentence
+        f"line {one.line}{', ' * bool(one.name)}{one.name}: {sentence}"
+        if len(each) > 1
+        else sentence
         for one in each
         for sentence in one.says
     ]
@@ -247,6 +274,10 @@ def _differs(name: str, numbers: causes.Numbers, solution: causes.Numbers) -> st
     if found is None:
         return f"{name}: it is missing"
     if np.shape(found) != np.shape(right):
+        if np.shape(found) == ():
+            what = "nothing is returned" if np.isnan(found) else "one number"
+            each = f"one each, shape {np.shape(right)}, such as one for each image"
+            return f"{name}: {what}, it should be {each}"
         return f"{name}: shape {np.shape(found)}, it should be {np.shape(right)}"
     at = np.unravel_index(np.argmax(np.nan_to_num(np.abs(found - right), nan=np.inf)), found.shape)
     place = f" at ({', '.join(map(str, at))})" if at else ""
