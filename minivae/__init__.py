@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME = {
     "VAE": "vae",
     "Adam": "optim",
+    "Layer": "layers",
     "Linear": "layers",
     "ReLU": "layers",
     "Sigmoid": "layers",

@@ -39,9 +39,10 @@ class VAE(Layer):
     ----------
     pixels : int
         D, the pixels of an image.
-    hidden : str or sequence of int or str
+    hidden : str, sequence of int or str, or pair of Layer
         The encoder's hidden layers, which the decoder mirrors: (256, 128), or "c32,c64,256" with
-        convolutions of 32 and 64 channels first (see `minivae.networks.parse`).
+        convolutions of 32 and 64 channels first (see `minivae.networks.parse`). Or encoder and
+        decoder themselves, layers of your own; the model takes copies, with their first values.
     latent : int
         Z, the dimensions of the latent space.
     beta : float
@@ -77,7 +78,7 @@ class VAE(Layer):
     def __init__(
         self,
         pixels: int = 784,
-        hidden: str | Sequence[int | str] = (256, 128),
+        hidden: str | Sequence[int | str | Layer] = (256, 128),
         latent: int = 20,
         beta: float = 1.0,
         seed: int = 0,
@@ -186,6 +187,18 @@ class VAE(Layer):
         memo[id(self)] = again = type(self).__new__(type(self))
         vars(again).update(copy.deepcopy(vars(self), memo))
         return again
+
+    def plain(self, what: str) -> None:
+        """Raise ArgumentError unless the networks are widths with ReLU between them.
+
+        `what` names who knows no others: "the explorer's page".
+        """
+        widths = all(isinstance(one, int) for one in self.hidden)
+        if not (widths and self.activation == "relu" and self.norm == "none"):
+            raise ArgumentError(
+                f"{what} knows widths with ReLU between them alone, such as --hidden 256,128: this "
+                "model has other layers"
+            )
 
     # --- one step ------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from minivae import VAE, networks
 from minivae.backend import NumpyBackend
 from minivae.errors import ArgumentError
 from minivae.gradcheck import assert_gradients
+from minivae.layers import Layer, Linear, Sequential
+from minivae.looking.trace.steps import trace_step
 from minivae.networks import Conv2d, ConvTranspose2d
 from minivae.networks.activations import normal_cdf
 
@@ -284,3 +286,48 @@ def test_a_training_step_of_convolutions():
     vae = VAE(32, "c2,r3,4", 2, dtype="float64", image_shape=(4, 4, 2), **how)
     rng = np.random.default_rng(0)
     assert_gradients(vae, rng.random((2, 32)), rng.standard_normal((2, 2)))
+
+
+class Square(Layer):
+    """A layer of one's own, as the README has it."""
+
+    def forward(self, x):
+        self.x = x
+        return np.multiply(x, x, out=self.like("y", x))
+
+    def backward_input(self, dy):
+        return np.multiply(2 * self.x, dy, out=self.like("dx", dy))
+
+
+def own(inputs, outputs):
+    return Sequential([Linear(inputs, 5), Square(), Linear(5, outputs, seed=1)])
+
+
+def test_layers_of_ones_own(tmp_path):
+    encoder, decoder = own(12, 6), own(3, 12)
+    vae = VAE(12, (encoder, decoder), 3, dtype="float64")
+    np.testing.assert_array_equal(vae.params["encoder.0.weight"], encoder.params["0.weight"])
+    rng = np.random.default_rng(0)
+    before = encoder.params["0.weight"].copy()
+    assert_gradients(vae, rng.random((3, 12)), rng.standard_normal((3, 3)))
+    vae.theta[...] = 0
+    np.testing.assert_array_equal(encoder.params["0.weight"], before)
+    with pytest.raises(ArgumentError, match="not saved"):
+        minivae.save(tmp_path / "a.npz", vae)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ArgumentError, match=r"Sequential makes \(1, 5\).*\(1, 6\) is needed"):
+        VAE(12, (own(12, 5), decoder), 3)
+    with pytest.raises(ArgumentError, match="encoder and decoder"):
+        VAE(12, (encoder,), 3)
+
+
+@pytest.mark.parametrize(
+    "how", [{"hidden": "c2"}, {"norm": "layer"}, {"activation": "elu"}], ids=str
+)
+def test_what_knows_widths_alone_says_so(how):
+    vae, x = VAE(16, **{"hidden": (4,), "latent": 2, **how}), np.zeros((3, 16))
+    with pytest.raises(ArgumentError, match="the trace knows widths"):
+        trace_step(vae, x)
+    with pytest.raises(ArgumentError, match="the explorer's page knows widths"):
+        vae.plain("the explorer's page")
+    VAE(16, (4,), 2).plain("anything")

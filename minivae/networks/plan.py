@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minivae.errors import ArgumentError
 from minivae.layers import Layer, Linear, ReLU, Sequential, Sigmoid, Tanh
 from minivae.networks.activations import ELU, GELU, LeakyReLU, PReLU, SiLU, Softplus
@@ -21,7 +23,7 @@ from minivae.networks.normalisation import GroupNorm, LayerNorm
 from minivae.networks.planes import Planes
 from minivae.networks.residual import Residual
 
-Token = int | str  # a width, or a layer of pictures
+Token = Any  # a width, 256; or text, "c32"; or, two of them, layers of one's own
 TOKEN = re.compile(r"(c|r|)(\d{1,9})(?:k(\d{1,9}))?(?:s(\d{1,9}))?(n?)", re.ASCII)
 Picture = tuple[int, int, int]  # height, width, channels
 
@@ -62,7 +64,11 @@ def parse(hidden: str | Sequence[Token]) -> tuple[Token, ...]:
     ArgumentError
         If one of them is none, naming it.
     """
-    tokens = hidden.split(",") if isinstance(hidden, str) else hidden
+    tokens = hidden.split(",") if isinstance(hidden, str) else tuple(hidden)
+    if tokens and all(isinstance(token, Layer) for token in tokens):
+        if len(tokens) != 2:
+            raise ArgumentError(f"{len(tokens)} layers of your own: give encoder and decoder")
+        return tokens
     return tuple(_token(token, isinstance(hidden, str)) for token in tokens)
 
 
@@ -135,7 +141,7 @@ def build(
     activation: str = "relu",
     norm: str = "none",
     backend: Any = "numpy",
-) -> tuple[Sequential, Sequential]:
+) -> tuple[Layer, Layer]:
     """Return the encoder, pixels to stats, and the decoder, latent to width * pixels.
 
     Parameters
@@ -160,6 +166,9 @@ def build(
     if norm not in NORMS:
         raise ArgumentError(f"norm {norm!r:.50} is unknown: {', '.join(NORMS)}")
 
+    if hidden and isinstance(hidden[0], Layer):
+        return _own(hidden[0], pixels, stats), _own(hidden[1], latent, width * pixels)
+
     def after(shape: tuple[int, ...], normed: bool) -> Iterator[Layer]:
         """Yield what follows a hidden layer that gives numbers of that shape."""
         if (normed or norm != "none") and norm != "layer" and len(shape) == 3:
@@ -181,6 +190,17 @@ def build(
         if times[i] > 1 and written.kind:
             decoder.append(Planes(times[i], backend=backend))
     return Sequential(encoder), Sequential(decoder)
+
+
+def _own(layer: Layer, inputs: int, outputs: int) -> Layer:
+    """Return a twin of a user's layer, which a model may place its parameters anew of."""
+    twin = layer.twin()
+    y = twin.forward(np.zeros((1, inputs), twin.parameters.theta.dtype))
+    if y.shape != (1, outputs):
+        raise ArgumentError(
+            f"{type(layer).__name__} makes {y.shape} of (1, {inputs}): (1, {outputs}) is needed"
+        )
+    return twin
 
 
 def _stages(

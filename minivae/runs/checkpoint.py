@@ -14,7 +14,7 @@ import numpy as np
 
 from minivae import __version__
 from minivae.data import Dataset
-from minivae.errors import CheckpointError, NotFiniteError, shown
+from minivae.errors import ArgumentError, CheckpointError, NotFiniteError, shown
 from minivae.runs import claims
 from minivae.storage import sealed
 from minivae.training import Record, Training
@@ -43,11 +43,17 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
 
     Raises
     ------
+    ArgumentError
+        If the model has layers that no text can name.
     NotFiniteError
         If a number in it is not finite: a file that is there stays as it is.
     WriteError
         If the file cannot be written; a file that is there stays as it is.
     """
+    if not all(isinstance(one, int | str) for one in vae.hidden):
+        raise ArgumentError(
+            "a model with layers of your own is not saved: keep vae.theta, and make it again"
+        )
     to_host = vae.backend.to_host
     config: dict[str, Any] = {
         "format": FORMAT,

@@ -45,6 +45,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
         If images and model do not fit, a weight is no finite number, or the page would grow past
         3 MB.
     """
+    vae.plain("the explorer's page")
     if data.test.shape[1] != vae.pixels:
         raise ArgumentError(
             f"the model takes images of {vae.pixels} pixels, those of {shown(data.name)} have "

@@ -66,6 +66,7 @@ def trace_step(vae: VAE, x: np.ndarray, seed: int = 0, checks: int = 3, lr: floa
     lr : float
         Adam's learning rate.
     """
+    vae.plain("the trace")
     if checks < 1:
         raise ArgumentError(f"the number of checks must be at least 1, not {checks}")
     recorder = Recorder()
