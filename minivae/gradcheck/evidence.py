@@ -18,7 +18,7 @@ FLOOR = 1e-6  # entries below this part of the largest are compared with that pa
 DIRECTIONS = 2
 ANALYTIC_ROUNDING = 64.0  # units in the last place that a backward may lose
 ENTRIES = 2000  # at most, of all arrays together
-BUDGET = 3e8  # numbers touched per check: more entries are sampled where evaluations are cheap
+BUDGET = 1e8  # numbers touched per check: more entries are sampled where evaluations are cheap
 SLOW = 2e-3  # seconds of an evaluation beyond which fewer are sampled
 HELD = 4_000_000  # numbers of the Jacobian that are kept
 
