@@ -30,7 +30,7 @@ from minivae.errors import ArgumentError
 from minivae.layers import Buffers, Layer, Shape
 from minivae.params import ALL
 
-Pair = tuple[int, int]
+Pair = tuple[int, ...]  # of two: rows, columns
 
 
 # --- Taking pictures apart, and putting them together -----------------------------------------

@@ -14,7 +14,7 @@ from minivae.errors import ArgumentError
 from minivae.layers import Layer
 
 Array = np.ndarray
-Pair = tuple[int, int]
+Pair = tuple[int, ...]  # of two: rows, columns
 
 
 # --- Formulas: x (B, H, W, C), y (B, h, w, C) -----------------------------------------------------
