@@ -15,7 +15,7 @@ import numpy as np
 
 from minivae import networks
 from minivae.backend import Backend, get_backend
-from minivae.errors import ArgumentError
+from minivae.errors import ArgumentError, BackendError
 from minivae.layers import Layer
 from minivae.noise import generator
 from minivae.params import Array, Parameters
@@ -109,6 +109,8 @@ class VAE(Layer):
         super().__init__(inner=inner, seed=seed, dtype=dtype, backend=backend)
         made, settings = spec.find(BOUNDS, bound, "bound")
         self.bound: Any = made(**settings)
+        if backend.name != "numpy" and not self.bound.cuda:
+            raise BackendError(f"bound {bound!r} has no CUDA form yet: use --backend numpy")
         self.pixels, self.hidden, self.latent = pixels, hidden, latent
         self.beta, self.seed, self.dtype = beta, seed, np.dtype(dtype)
         self.image_shape = None if image_shape is None else tuple(image_shape)
@@ -267,10 +269,11 @@ class VAE(Layer):
         x = self._rows_of(x, self.pixels, "images")
         rng, twin = generator(seed, "importance"), self.twin()
         return np.concatenate(
-            [twin._log_likelihood(self._block(block), samples, rng) for block in _blocks(x, 100)]
+            [twin.weighted_bound(self._block(block), samples, rng) for block in _blocks(x, 100)]
         )
 
-    def _log_likelihood(self, x: Array, samples: int, rng: np.random.Generator) -> np.ndarray:
+    def weighted_bound(self, x: Array, samples: int, rng: np.random.Generator) -> np.ndarray:
+        """Return what `log_likelihood` does, for a block of images, with that noise."""
         weights = np.empty((samples, len(x)))
         stats = self.encoder.forward(x).copy()
         for k in range(samples):

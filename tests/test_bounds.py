@@ -4,12 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import runs
+from click.testing import CliRunner
 
 from minivae import VAE, Adam
+from minivae.cli import main
 from minivae.data.pixels import Source
 from minivae.errors import ArgumentError
 from minivae.gradcheck import check
 from minivae.noise import RowNoise, permutation
+from minivae.training import Training
 from minivae.training.crew import can_fork
 from minivae.training.steps import Steps
 
@@ -126,3 +130,53 @@ def test_the_specification_makes_the_same_bound_again():
     vae = VAE(6, (5,), 2, bound="dreg:7")
     assert vae.spec()["bound"] == "dreg:7"
     assert VAE(**vae.spec()).bound.samples == 7
+
+
+# --- free bits, and a KL that collapses --------------------------------------------------------
+
+
+def free(nats, **settings):
+    bound = "elbo" if nats is None else f"freebits:{nats}"
+    vae = VAE(6, (5,), 2, dtype="float64", seed=1, beta=1.7, bound=bound, **settings)
+    rng = np.random.default_rng(0)
+    return vae, rng.random((8, 6)), 2 * rng.standard_normal((8, 2))
+
+
+def test_no_free_bits_are_the_bound():
+    (vae, x, eps), (other, *_) = free(0), free(None)
+    assert vae.step(x, eps) == pytest.approx(other.step(x, eps), rel=1e-12)
+    np.testing.assert_allclose(vae.grad, other.grad, rtol=1e-12)
+
+
+def test_free_bits_count_for_each_image_and_dimension():
+    vae, x, eps = free(0.05)
+    mu, logvar = vae.encode(x)
+    each = (mu**2 + np.exp(logvar) - 1 - logvar) / 2
+    assert (each > 0.05).any() and (each < 0.05).any()
+    assert vae.step(x, eps).kl == pytest.approx(np.maximum(each, 0.05).sum() / len(x), rel=1e-12)
+    report = check(vae, x, eps)
+    assert report.passed, report
+
+
+def test_a_kl_below_its_floor_has_no_gradient():
+    """All is free: the gradient is that of beta = 0."""
+    (vae, x, eps), (other, *_) = free(1e9), free(None)
+    other.beta = 0
+    vae.step(x, eps), other.step(x, eps)
+    np.testing.assert_allclose(vae.grad, other.grad, rtol=1e-12)
+
+
+def test_a_collapsed_kl_is_told_with_its_remedy(tmp_path):
+    data = ["--data", str(runs.npz(tmp_path)), "--out", str(tmp_path / "run"), "--threads", "1"]
+    result = CliRunner().invoke(main, ["train", *data, "--epochs", "2", "--beta", "400"])
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("--free-bits") == 1
+
+
+def test_more_samples_than_memory_are_refused_before_training():
+    data = runs.dataset()
+    vae = VAE(36, (8,), 2, bound="iwae:100000", dtype="float64")
+    Training(VAE(36, (8,), 2, bound="iwae:50"), data, batch_size=128)
+    vae.latent = 2**20  # as if: so that no machine has it
+    with pytest.raises(ArgumentError, match="fewer --samples"):
+        Training(vae, data, batch_size=128)

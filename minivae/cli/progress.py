@@ -60,6 +60,37 @@ class Progress:
             click.echo(text, nl=False, err=True)
 
 
+class Count:
+    """How many of some things are done: a line redrawn on a terminal, else one in 30 seconds."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.start, self.drawn = what, time.perf_counter(), time.perf_counter()
+        self.bar = sys.stderr is not None and sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Print how far it has come, if it is time to."""
+        now = time.perf_counter()
+        if now - self.drawn < (0.1 if self.bar else 30):
+            return
+        self.drawn = now
+        line = f"{done:,} of {total:,} {self.what}"
+        if not self.bar:
+            return say(line)
+        left = (total - done) * (now - self.start) / done
+        with suppress(OSError):
+            click.echo(f"\r\033[K{line}, {_clock(left)} left", nl=False, err=True)
+
+    def __enter__(self) -> Count:
+        """Return this."""
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Make the line free for the result."""
+        if self.bar:
+            with suppress(OSError):
+                click.echo("\r\033[K", nl=False, err=True)
+
+
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes}:{seconds:02d}"

@@ -43,7 +43,32 @@ FIXED = (
     "bound",
     "binarize",
     "seed",
+    "optimizer",
+    "clip",
+    "lr_schedule",
+    "early_stop",
 )
+
+
+COLLAPSED = 0.1  # nats of KL below which a user is told
+
+
+class Weight(click.ParamType):
+    """A number of 0 or larger, or how it changes: 0.1:1:20epochs."""
+
+    name = "FLOAT|A:B:Nepochs"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+        """Return the number, or the schedule as it stands."""
+        if ":" not in str(value):
+            return Finite(0).convert(value, param, ctx)
+        from minivae.training import schedules
+
+        try:
+            schedules.weight(value, 1)
+        except ArgumentError as error:
+            self.fail(str(error), param, ctx)
+        return value
 
 
 class Every(click.ParamType):
@@ -95,11 +120,32 @@ class Every(click.ParamType):
     help="Learning rate: how far Adam moves a parameter in a step, at most about this much.",
 )
 @click.option(
+    "--optimizer",
+    default="adam",
+    metavar="NAME",
+    show_default=True,
+    help="adam, adamw:0.01 (with its weight decay), sgd:0.9 (with its momentum).",
+)
+@click.option(
+    "--lr-schedule",
+    default="",
+    metavar="TEXT",
+    help="warmup:500steps, cosine:50epochs, steps:0.1:20epochs, or several with commas.",
+)
+@click.option("--clip", type=Finite(0, min_open=True), help="Cut the gradient's norm to this.")
+@click.option(
+    "--early-stop",
+    type=click.IntRange(1),
+    metavar="EPOCHS",
+    help="Hold a tenth of the training images out; end after so many epochs without gain on them.",
+)
+@click.option(
     "--beta",
-    type=Finite(0),
+    type=Weight(),
     default=1.0,
     show_default=True,
-    help="Weight of the KL. 1 is the bound; less: sharper pictures; more: fewer units in use.",
+    help="Weight of the KL. 1 is the bound; less: sharper pictures; more: fewer units in use. "
+    "0.1:1:20epochs rises, 0:1:10epochs:cyclical begins again.",
 )
 @click.option(
     "--hidden",
@@ -147,6 +193,12 @@ class Every(click.ParamType):
     metavar="NAME",
     show_default=True,
     help="What is made small: elbo; iwae, stl or dreg, with --samples.",
+)
+@click.option(
+    "--free-bits",
+    type=Finite(0),
+    metavar="NATS",
+    help="Of KL that cost nothing, for each image and latent dimension: --bound freebits:NATS.",
 )
 @click.option("--samples", type=click.IntRange(1), help="Draws of z an image, for iwae, stl, dreg.")
 @click.option(
@@ -201,7 +253,11 @@ def train(
     epochs: int,
     batch_size: int,
     lr: float,
-    beta: float,
+    optimizer: str,
+    lr_schedule: str,
+    clip: float | None,
+    early_stop: int | None,
+    beta: float | str,
     hidden: tuple[int | str, ...],
     activation: str,
     norm: str,
@@ -211,6 +267,7 @@ def train(
     prior: str,
     bound: str,
     samples: int | None,
+    free_bits: float | None,
     binarize: str,
     seed: int,
     threads: int | None,
@@ -235,16 +292,21 @@ def train(
     with nullcontext() if shared is None else shared.together(say):
         if resume and overwrite:
             raise click.UsageError("--resume and --overwrite exclude each other")
+        if samples is not None and free_bits is not None:
+            raise click.UsageError("--samples and --free-bits are settings of different bounds")
         if samples is not None:
             ctx.params["bound"] = f"{bound}:{samples}"
+        elif free_bits is not None:
+            ctx.params["bound"] = f"freebits:{free_bits}"
         chosen = open_backend(backend, device, precision)
         if resume:
             folder, loaded = find_run(out, ctx)
         else:
             loaded = load_data(data, image_size=image_size, notice=None if quiet else say)
             folder = out or Path("runs") / loaded.name
+            schedule = beta if isinstance(beta, str) else ""
             vae = VAE(
-                *(loaded.train.shape[1], hidden, latent, beta, seed),
+                *(loaded.train.shape[1], hidden, latent, 1.0 if schedule else beta, seed),
                 backend=chosen,
                 likelihood=likelihood,
                 posterior=posterior,
@@ -255,7 +317,17 @@ def train(
                 norm=norm,
             )
             training = Training(
-                vae, loaded, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize
+                vae,
+                loaded,
+                batch_size=batch_size,
+                lr=lr,
+                seed=seed,
+                binarize=binarize,
+                optimizer=optimizer,
+                clip=clip,
+                lr_schedule=lr_schedule,
+                beta_schedule=schedule,
+                early_stop=early_stop,
             )
             checkpoint.judge(vae)
             training.products = products
@@ -293,6 +365,11 @@ def train(
             if training.history:
                 draw_pictures(folder, training)
                 last = training.history[-1]
+                if training.best_epoch:
+                    say(
+                        f"the images held out were explained best after epoch "
+                        f"{training.best_epoch}: the parameters are those of then"
+                    )
                 tell(f"test loss {last.test_loss:.2f} nats per image; results in {shown(folder)}")
 
 
@@ -311,11 +388,19 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
         stop = interrupts.status is not None
         return stop if training.ranks is None else training.ranks.any(stop)
 
+    told = False
     with Interrupts() as interrupts:
         try:
             for record in training.run(epochs, threads=threads, after_step=after_step):
                 progress.epoch(record)
                 run.epoch(training)
+                if record.test_kl < COLLAPSED and not told and record.epoch in (2, epochs):
+                    told = True
+                    say(
+                        f"the KL has collapsed to {record.test_kl:.2g} nats, the model makes no "
+                        "use of z: take a smaller --beta, let it rise (--beta 0:1:20epochs), or "
+                        "--free-bits 0.1"
+                    )
                 if film is not None:
                     film.take(training)
                 if interrupts.status is not None and training.ranks is None:
@@ -389,9 +474,11 @@ def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
     training = checkpoint.resume(folder, loaded, backend)
     asked = {name: ctx.params[name] for name in FIXED if _given(ctx, name)}
     if "batch_size" in asked:
-        asked["batch_size"] = min(asked["batch_size"], len(loaded.train))
+        asked["batch_size"] = min(asked["batch_size"], training.images)
+    begun = {**training.vae.spec(), **vars(training)}
+    begun["beta"] = training.beta_schedule or training.vae.beta
     for name, value in asked.items():
-        known = {**training.vae.spec(), **vars(training)}[name]
+        known = begun[name]
         if value != known:
             option = "--" + name.replace("_", "-")
             both = [",".join(map(str, v)) if name == "hidden" else v for v in (known, value)]

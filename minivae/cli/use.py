@@ -33,7 +33,21 @@ from minivae.errors import shown
 @run_argument
 @data_option
 @image_size_option
-@click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@click.option(
+    "--split",
+    "--part",
+    "part",
+    type=click.Choice(["test", "train"]),
+    default="test",
+    show_default=True,
+)
+@click.option("--limit", type=click.IntRange(1), help="Only that many images, the first ones.")
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    help="Estimate log p(x) too, from that many draws of z an image (the literature: 5000).",
+)
+@click.option("--threads", type=click.IntRange(1, 1024), help="Default: the cores available.")
 @seed_option
 @backend_options
 @json_option
@@ -42,6 +56,9 @@ def evaluate(
     data: str | None,
     image_size: str | None,
     part: str,
+    limit: int | None,
+    samples: int | None,
+    threads: int | None,
     seed: int,
     backend: str,
     device: int | None,
@@ -49,15 +66,19 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Print a model's loss on a data set, with the conditions of the number."""
+    from minivae.cli.progress import Count
     from minivae.looking.latent import active_units
     from minivae.training import evaluate as evaluate_rows
+    from minivae.training import log_likelihood
 
     saved = load_run(run, open_backend(backend, device, precision))
     loaded = load_run_data(saved, data, image_size)
-    rows = loaded.test if part == "test" else loaded.train
+    rows = getattr(loaded, part) if limit is None else getattr(loaded, part)[:limit]
     binarize = saved.config.get("data", {}).get("binarize", "none")
-    terms = evaluate_rows(saved.vae, rows, binarize=binarize, seed=seed)
-    active = active_units(encode_part(saved.vae, loaded, part)[0])
+    conditions = {"binarize": binarize, "seed": seed, "threads": threads}
+    terms = evaluate_rows(saved.vae, rows, **conditions)
+    active = active_units(encode_part(saved.vae, loaded, part, limit)[0])
+    draws = saved.vae.bound.samples
     result = {
         "loss": terms.loss,
         "nll": terms.nll,
@@ -69,11 +90,18 @@ def evaluate(
         "part": part,
         "images": len(rows),
         "binarize": binarize,
-        "draws_of_z": 1,
+        "draws_of_z": draws,
         "seed": seed,
         "active_units": active,
         "latent": saved.vae.latent,
     }
+    if samples is not None:
+        with Count("images") as count:
+            values = log_likelihood(saved.vae, rows, samples, progress=count, **conditions)
+        error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else None
+        result["log_likelihood"] = {
+            "mean": float(values.mean()), "standard_error": error, "samples": samples
+        }  # fmt: skip
     unit = "nats per image"
     if saved.vae.likelihood.unit == "bits a pixel":
         result["bits_per_pixel"] = terms.loss / saved.vae.pixels / math.log(2)
@@ -86,9 +114,16 @@ def evaluate(
     tell(
         f"loss {terms.loss:.2f}  nll {terms.nll:.2f}  kl {terms.kl:.2f}  {unit}\n"
         f"on {len(rows):,} {part} images of {shown(loaded.name)}, {pixels[binarize]}, "
-        f"beta {saved.vae.beta:g}, one draw of z an image (seed {seed})\n"
+        f"beta {saved.vae.beta:g}, {'one draw' if draws == 1 else f'{draws} draws'} of z an image "
+        f"(seed {seed})\n"
         f"{active} of {saved.vae.latent} latent units active (variance of mu above 0.01)"
     )
+    if samples is not None:
+        spread = "" if error is None else f" ± {error:.2f} (standard error over images)"
+        tell(
+            f"log p(x) {values.mean():.2f}{spread} nats per image, by importance sampling with "
+            f"{samples:,} draws of z an image"
+        )
 
 
 @click.command()
@@ -286,13 +321,16 @@ def run_facts(run: Path) -> dict[str, Any]:
     return facts
 
 
-def encode_part(vae: Any, data: Any, part: str = "test") -> tuple[Any, Any]:
+def encode_part(
+    vae: Any, data: Any, part: str = "test", limit: int | None = None
+) -> tuple[Any, Any]:
     """Return mu and log variance (N, Z) of a part's rows, a block of pixels at a time."""
     import numpy as np
 
     n, size = len(getattr(data, part)), 1000
+    n = n if limit is None else min(n, limit)
     parts = [
-        vae.encode(data.pixels(part, slice(start, start + size), dtype=vae.dtype))
+        vae.encode(data.pixels(part, slice(start, min(start + size, n)), dtype=vae.dtype))
         for start in range(0, n, size)
     ]
     return tuple(np.concatenate(halves) for halves in zip(*parts, strict=True))

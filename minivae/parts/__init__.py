@@ -8,7 +8,7 @@ from minivae.parts.bernoulli import Bernoulli
 from minivae.parts.categorical import Categorical
 from minivae.parts.continuous_bernoulli import ContinuousBernoulli
 from minivae.parts.discretised_logistic import DiscretisedLogistic
-from minivae.parts.elbo import Elbo
+from minivae.parts.elbo import Elbo, FreeBits
 from minivae.parts.full_posterior import FullPosterior
 from minivae.parts.gaussian import FixedGaussian, Gaussian, OptimalGaussian
 from minivae.parts.gaussian_each import DecodedGaussian, FeatureGaussian
@@ -28,6 +28,6 @@ LIKELIHOODS = (
 )
 POSTERIORS = (GaussianPosterior, FullPosterior, PlanarPosterior)
 PRIORS = (StandardNormal, Mixture, VampPrior)
-BOUNDS = (Elbo, Iwae, StickingTheLanding, DoublyReparameterized)
+BOUNDS = (Elbo, FreeBits, Iwae, StickingTheLanding, DoublyReparameterized)
 
 __all__ = ["BOUNDS", "LIKELIHOODS", "POSTERIORS", "PRIORS"]

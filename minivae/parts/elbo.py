@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minivae.errors import ArgumentError
+from minivae.formulas import gaussian_kl_each
 from minivae.params import Array
 
 
@@ -21,6 +23,7 @@ class Elbo:
 
     kind: ClassVar[str] = "elbo"
     samples: ClassVar[int] = 1  # draws of z for each image
+    cuda: ClassVar[bool] = True  # whether all that it computes has a CUDA form
 
     def step(
         self, model: Any, x: Array, eps: Array, scale: float, beta: float
@@ -78,3 +81,51 @@ class Elbo:
             z, log_q = model.posterior.forward(stats, eps)
             kl = log_q - model.prior.forward(z)
         return model.likelihood.forward(model.decoder.forward(z), x), kl
+
+
+class FreeBits(Elbo):
+    """The bound with a KL of at least `nats` for each image and dimension (Kingma and others 2016).
+
+    Below that the KL costs nothing more and its gradient is 0, so that a dimension is not switched
+    off before it has been of use. What `terms` gives, for tests, is the bound itself.
+
+    Parameters
+    ----------
+    nats : float
+        The paper's lambda, 0 or larger.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not.
+    """
+
+    kind = "freebits"
+    settings: ClassVar[dict[str, Any]] = {"nats": float}
+    example: ClassVar[str] = "freebits:0.1"
+    cuda = False
+
+    def __init__(self, nats: float = 0.1) -> None:
+        if not 0 <= nats < float("inf"):
+            raise ArgumentError(f"the free bits must be 0 nats or more, not {nats}")
+        self.nats = nats
+
+    def step(
+        self, model: Any, x: Array, eps: Array, scale: float, beta: float
+    ) -> tuple[Array, Array]:
+        """Pass a batch forward and back, as `Elbo` does; kl is the KL with its floor."""
+        if model.posterior.kind != "gaussian" or model.prior.kind != "normal":
+            raise ArgumentError("free bits need --posterior gaussian and --prior normal")
+        stats = model.encoder.forward(x)
+        eta = model.decoder.forward(model.posterior.draw(stats, eps))
+
+        nll, deta = model.likelihood.nll(eta, x, scale)
+        _, dstats = model.prior.kl(stats, beta, scale)
+        mu, logvar = model.posterior.halves(stats)
+        kl = gaussian_kl_each(mu, logvar, np.empty_like(mu))  # (B, Z)
+        for half in model.posterior.halves(dstats):
+            half *= kl > self.nats
+
+        model.posterior.add(model.decoder.backward_input(deta), dstats)
+        model.encoder.keep(dstats)
+        return nll, scale * float(np.maximum(kl, self.nats).sum(dtype=np.float64))

@@ -45,6 +45,7 @@ class Iwae:
     kind: ClassVar[str] = "iwae"
     settings: ClassVar[dict[str, Any]] = {"samples": int}
     example: ClassVar[str] = "iwae:5"
+    cuda: ClassVar[bool] = False  # not tried on a device yet
     held: ClassVar[bool] = False  # whether q's own stats are held: gradients pass through z alone
     power: ClassVar[int] = 1  # of the weights in the encoder's gradient
 

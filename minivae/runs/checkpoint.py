@@ -33,7 +33,7 @@ class Checkpoint(NamedTuple):
 
     vae: VAE
     config: dict[str, Any]
-    moments: tuple[np.ndarray, np.ndarray] | None
+    moments: tuple[np.ndarray, ...] | None
 
 
 def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = None) -> None:
@@ -63,8 +63,8 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
     arrays = {}
     if training is not None:
         training.sync()
-        m, v = claims.MOMENTS
-        arrays = {m: to_host(training.adam.m), v: to_host(training.adam.v)}
+        moments = training.adam.state | ({} if training.best is None else {"best": training.best})
+        arrays = {f"adam.{name}": to_host(array) for name, array in moments.items()}
         rows = np.array(training.history, np.float64)
         arrays[claims.HISTORY] = rows.reshape(-1, len(Record._fields))
         data, source = training.data, training.source
@@ -89,6 +89,13 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
             "nll_sum": training.nll_sum,
             "kl_sum": training.kl_sum,
             "seconds": training.seconds,
+            "optimizer": training.optimizer,
+            "clip": training.clip,
+            "lr_schedule": training.lr_schedule,
+            "beta_schedule": training.beta_schedule,
+            "early_stop": training.early_stop,
+            "best_epoch": training.best_epoch,
+            "best_loss": training.best_loss if training.best_epoch else 0.0,
         }
     arrays |= {name: to_host(view) for name, view in vae.params.items()}
     claims.finite(arrays, "the model is not saved")
@@ -97,7 +104,7 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
 
 def judge(vae: VAE) -> None:
     """Raise ArgumentError if a model has more arrays than a checkpoint can hold."""
-    sealed.judge(len(vae.params) + len(claims.MOMENTS) + 1)
+    sealed.judge(len(vae.params) + 4)  # two moments, the best parameters, the history
 
 
 def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
@@ -164,22 +171,24 @@ def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") 
             f"{shown(data.name)} ({data.fingerprint[:12]}): resume with the same data (--data), or "
             "start another run (--out)"
         )
-    training = Training(
-        vae,
-        data,
-        batch_size=state["batch_size"],
-        lr=state["lr"],
-        seed=state["seed"],
-        binarize=known["binarize"],
-        products=state["products"],
-    )
+    names = ("batch_size", "lr", "seed", "products", *claims.OPTIONS)
+    try:
+        training = Training(
+            vae, data, binarize=known["binarize"], **{name: state[name] for name in names}
+        )
+    except ArgumentError as error:
+        raise CheckpointError(f"{shown(path)} holds a training that cannot be: {error}") from None
     if (
         training.batch_size != state["batch_size"]
         or state["step"] > training.steps_per_epoch
         or state["adam_steps"] != state["epoch"] * training.steps_per_epoch + state["step"]
     ):
         raise CheckpointError(f"{shown(path)} counts steps that its data do not have")
-    training.adam.m[...], training.adam.v[...] = map(vae.backend.asarray, moments)
+    for array, values in zip(training.adam.state.values(), moments, strict=False):
+        array[...] = vae.backend.asarray(values)
+    if state["best_epoch"]:
+        training.best = vae.backend.asarray(moments[-1])
+        training.best_epoch, training.best_loss = state["best_epoch"], state["best_loss"]
     training.adam.steps = state["adam_steps"]
     for name in ("epoch", "step", "nll_sum", "kl_sum", "seconds", "epochs", "threads", "computed"):
         setattr(training, name, state[name])

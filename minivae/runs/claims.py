@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minivae import optim
 from minivae.data import BINARIZE
 from minivae.errors import NotFiniteError
 from minivae.products import LIBRARIES
@@ -23,7 +24,14 @@ from minivae.vae import VAE, shapes
 MODEL = ("pixels", "hidden", "latent", "beta", "seed", "dtype")
 PARTS = ("likelihood", "posterior", "prior", "bound", "activation", "norm")  # absent: default
 SHAPE = "image_shape"  # absent: not said
-MOMENTS, HISTORY = ("adam.m", "adam.v"), "history"
+HISTORY = "history"
+OPTIONS: dict[str, Any] = {  # of a training, and what they were before there were others
+    "optimizer": "adam",
+    "clip": None,
+    "lr_schedule": "",
+    "beta_schedule": "",
+    "early_stop": None,
+}
 
 
 def model(config: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any) -> VAE:
@@ -58,7 +66,7 @@ def model(config: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any) -
 
 def training(
     config: dict[str, Any], arrays: dict[str, np.ndarray], vae: VAE
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """Check what is said of the training; its arrays are taken out of `arrays`."""
     data, state = config["data"], config["training"]
     _text(data, "name"), _text(data, "source")
@@ -79,14 +87,27 @@ def training(
     _whole(state, "adam_steps"), _whole(state, "epoch")
     for name in ("nll_sum", "kl_sum", "seconds", "lr"):
         _number(state, name, least=-math.inf if name.endswith("sum") else 0)
+    for name, before in {**OPTIONS, "best_epoch": 0, "best_loss": 0.0}.items():
+        state.setdefault(name, before)
+    for name in ("optimizer", "lr_schedule", "beta_schedule"):
+        _text(state, name)
+    if state["clip"] is not None:
+        _number(state, "clip")
+    if state["early_stop"] is not None:
+        _whole(state, "early_stop", 1)
+    _number(state, "best_loss", least=-math.inf)
+    if _whole(state, "best_epoch") > state["epoch"]:
+        raise ValueError("its best epoch is yet to come")
     if state["lr"] == 0:
         raise ValueError("lr is 0")
     rows = _take(arrays, HISTORY, (state["epoch"], len(Record._fields)), np.dtype(np.float64))
     if not (rows[:, 0] == np.arange(1, len(rows) + 1)).all():
         raise ValueError("its history skips an epoch")
     config["history"] = [Record(int(row[0]), *row[1:]) for row in rows.tolist()]
-    m, v = (_take(arrays, name, vae.theta.shape, vae.dtype) for name in MOMENTS)
-    return m, v
+    moments = list(optim.parse(state["optimizer"])[0].moments)
+    if state["best_epoch"]:
+        moments.append("best")
+    return tuple(_take(arrays, f"adam.{name}", vae.theta.shape, vae.dtype) for name in moments)
 
 
 def _sides(shape: Any, pixels: int) -> None:

@@ -3,6 +3,7 @@
 Only names are gathered here; loop.py tells how a run goes.
 """
 
-from minivae.training.loop import Record, Training, evaluate, train
+from minivae.training.evaluation import evaluate, log_likelihood
+from minivae.training.loop import Record, Training, train
 
-__all__ = ["Record", "Training", "evaluate", "train"]
+__all__ = ["Record", "Training", "evaluate", "log_likelihood", "train"]

@@ -180,7 +180,13 @@ class DeviceSteps:
         """Bring what may change between steps to the device, if it has changed."""
         adam = self.adam
         self._put(
-            {LR: adam.lr, BETA1: adam.beta1, BETA2: adam.beta2, EPS: adam.eps, BETA: self.vae.beta}
+            {
+                LR: adam.rate,
+                BETA1: adam.beta1,
+                BETA2: adam.beta2,
+                EPS: adam.eps,
+                BETA: self.vae.beta,
+            }
         )
 
     def _put(self, values: dict[int, float]) -> None:

@@ -6,6 +6,7 @@ It knows no files, no terminal and no device: the backend takes the steps, calle
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,18 +15,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minivae import products as libraries
-from minivae.backend import shared_empty
 from minivae.data.dataset import Dataset
-from minivae.data.pixels import BINARIZE, Source, gather
-from minivae.errors import ArgumentError, NotFiniteError, shown
-from minivae.noise import RowNoise, generator, normal, permutation
-from minivae.optim import Adam
-from minivae.training.crew import BlasThreads, Crew, can_fork, cores, kernel
+from minivae.data.pixels import BINARIZE, RowSubset, Source
+from minivae.errors import ArgumentError, BackendError, shown
+from minivae.noise import RowNoise, permutation
+from minivae.optim import optimizer as make_optimizer
+from minivae.training import schedules
+from minivae.training.crew import cores, kernel
+from minivae.training.evaluation import evaluate
 from minivae.training.ranks import Ranks
 from minivae.training.steps import open_steps
 from minivae.training.support import check_support
 from minivae.training.watch import CHECK, Watch
-from minivae.vae import BLOCK, VAE, Terms
+from minivae.vae import VAE
 
 
 class Record(NamedTuple):
@@ -48,8 +50,26 @@ class Training:
     Everything random depends on (seed, purpose, epoch), so position and sums are all that a
     checkpoint must keep besides the numbers in the model and the optimizer.
 
+    Parameters
+    ----------
+    vae, data
+        The model, trained in place, and the images.
+    batch_size, lr, seed, binarize
+        As of `train`.
+    optimizer : str
+        "adam", "adamw:0.01" or "sgd:0.9": see `optim.optimizer`.
+    clip : float, optional
+        What the norm of the gradient is cut to, where it is larger.
+    lr_schedule, beta_schedule : str
+        How the learning rate and beta change: see schedules.py; "": not at all.
+    early_stop : int, optional
+        Keep a tenth of the training images out of training; end where the loss on them has not
+        fallen for so many epochs, with the parameters of the best epoch.
+
     Attributes
     ----------
+    adam : Optimizer
+        The optimizer, Adam or another.
     epoch, step : int
         Epochs finished, and steps finished in the epoch under way.
     history : list of Record
@@ -85,6 +105,11 @@ class Training:
         seed: int = 0,
         binarize: str = "none",
         products: str | None = None,
+        optimizer: str = "adam",
+        clip: float | None = None,
+        lr_schedule: str = "",
+        beta_schedule: str = "",
+        early_stop: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise ArgumentError(f"the batch size must be at least 1, not {batch_size}")
@@ -99,9 +124,39 @@ class Training:
             )
         check_support(vae.likelihood, data, binarize)
         self.vae, self.data = vae, data
-        self.adam = Adam(vae.parameters, vae.backend, lr)
-        self.batch_size = min(batch_size, len(data.train))
-        self.seed, self.binarize = seed, binarize
+        if clip is not None and not 0 < clip < math.inf:
+            raise ArgumentError(f"the norm to clip to must be above 0, not {clip}")
+        if early_stop is not None and (early_stop < 1 or len(data.train) < 10):
+            raise ArgumentError(
+                f"early stopping needs 1 epoch or more (not {early_stop}) and 10 images or more"
+            )
+        if vae.backend.name != "numpy" and (optimizer != "adam" or clip is not None):
+            raise BackendError(
+                "only Adam without clipping has a CUDA form: leave --optimizer and --clip out, or "
+                "use --backend numpy"
+            )
+        _fits(vae, min(batch_size, len(data.train)))
+        self.adam = make_optimizer(optimizer, vae.parameters, vae.backend, lr)
+        self.adam.clip = clip
+        self.seed, self.binarize, self.optimizer, self.clip = seed, binarize, optimizer, clip
+        self.early_stop = early_stop
+        self.lr_schedule, self.beta_schedule = lr_schedule, beta_schedule
+        n = len(data.train)
+        held = 0 if early_stop is None else n // 10
+        if held:
+            order = permutation(seed, "held out", 0, n)
+            self._trained, out = np.sort(order[held:]), np.sort(order[:held])
+            if isinstance(data.train, RowSubset):
+                self._held = RowSubset(data.train.base, data.train.rows[out])
+            else:
+                self._held = RowSubset(data.train, out)
+        self.images = n - held  # that are trained on
+        self.batch_size = min(batch_size, self.images)
+        per_epoch = self.steps_per_epoch
+        self._factor = schedules.factor(lr_schedule, per_epoch) if lr_schedule else None
+        self._beta = schedules.weight(beta_schedule, per_epoch) if beta_schedule else None
+        self.best: Any = None  # a copy of theta, from the epoch ...
+        self.best_epoch, self.best_loss = 0, math.inf
         self.epoch = self.step = 0
         self.nll_sum = self.kl_sum = self.seconds = 0.0  # of the epoch under way
         self.history: list[Record] = []
@@ -118,7 +173,7 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         """How many batches an epoch has; the last may be smaller."""
-        return -(-len(self.data.train) // self.batch_size)
+        return -(-self.images // self.batch_size)
 
     def run(
         self,
@@ -164,13 +219,14 @@ class Training:
         self._steps, self._watch = steps, Watch(self)
         self._compare(steps)
         try:
-            while self.epoch < epochs:
+            while self.epoch < epochs and not self.ended:
                 # What is not finite is found by the watch. The library is this run's from one
                 # `yield` to the next: in between, another run may have its own.
                 with np.errstate(all="ignore"), libraries.using(*library):
                     if not self._finish_epoch(steps, after_step):
                         return
-                    record = self._record(steps)
+                    record = self._record()
+                    self._keep_best(last=self.epoch == epochs)
                 yield record
         finally:
             steps.close()
@@ -192,8 +248,9 @@ class Training:
 
     def begin(self) -> None:
         """Bring the steps to where this training stands in its epoch."""
+        order = permutation(self.seed, "order", self.epoch, self.images)
         self._steps.begin(
-            permutation(self.seed, "order", self.epoch, len(self.data.train)),
+            order if self.early_stop is None else self._trained[order],
             RowNoise(self.seed, "eps", self.epoch),
             RowNoise(self.seed, "binarize", self.epoch),
             self.step,
@@ -220,8 +277,7 @@ class Training:
         self._watch.keep()
         while self.step < self.steps_per_epoch:
             try:
-                loss = steps.step(self.step)
-                self.step += 1
+                loss = self.take_step()
             except BaseException:  # some numbers may be new by now, and others old
                 steps.close()
                 self._watch.restore()
@@ -238,8 +294,42 @@ class Training:
         self.seconds = time.perf_counter() - start  # a device may have been behind
         return True
 
-    def _record(self, steps: Any) -> Record:
-        n, beta = len(self.data.train), self.vae.beta
+    def take_step(self) -> Any:
+        """Take the next step of the epoch under way; return its loss, if it is known yet."""
+        count = self.epoch * self.steps_per_epoch + self.step
+        if self._factor is not None:
+            self.adam.factor = self._factor(count)
+        if self._beta is not None:
+            self.vae.beta = self._beta(count)
+        loss = self._steps.step(self.step)
+        self.step += 1
+        return loss
+
+    @property
+    def ended(self) -> bool:
+        """Whether early stopping has ended the run."""
+        return self.early_stop is not None and self.epoch - self.best_epoch >= self.early_stop
+
+    def _keep_best(self, last: bool) -> None:
+        """Remember the best parameters on the images held out; put them back at the end."""
+        if self.early_stop is None:
+            return
+        loss = evaluate(
+            self.vae,
+            self._held,
+            binarize=self.binarize,
+            seed=self.seed,
+            threads=self.threads,
+            ranks=self.ranks,
+        ).loss
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, self.epoch
+            self.best = self.vae.theta.copy()
+        elif last or self.ended:
+            self.vae.theta[...] = self.best
+
+    def _record(self) -> Record:
+        n, beta = self.images, self.vae.beta
         nll, kl = self.nll_sum / n, self.kl_sum / n
         test = evaluate(
             self.vae,
@@ -260,6 +350,23 @@ class Training:
         self.epoch, self.step = self.epoch + 1, 0
         self.nll_sum = self.kl_sum = self.seconds = 0.0
         return record
+
+
+def _fits(vae: VAE, images: int) -> None:
+    """Refuse a batch whose draws of z need more memory than the machine has."""
+    if vae.bound.samples == 1 or not hasattr(os, "sysconf"):
+        return
+    pixels = vae.pixels * (3 + vae.likelihood.width)  # x, its mean, eta and its gradient
+    width = sum(layer.outputs for layer in vae.decoder.leaves() if hasattr(layer, "outputs"))
+    each = vae.bound.samples * vae.dtype.itemsize * (pixels + 3 * width + 8 * vae.latent)
+    most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if each * images > most:
+        fit = most // each
+        remedy = f"take --batch-size {fit} or fewer --samples" if fit else "take fewer --samples"
+        raise ArgumentError(
+            f"{images} images of {vae.bound.samples} samples need about {each * images / 1e9:.0f} "
+            f"GB, more than this machine's {most / 1e9:.0f}: {remedy}"
+        )
 
 
 def train(
@@ -295,88 +402,3 @@ def train(
         vae, data, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize, products=products
     )
     return training.run(epochs, threads=threads)
-
-
-def evaluate(
-    vae: VAE,
-    rows: Any,
-    *,
-    binarize: str = "none",
-    seed: int = 0,
-    threads: int | None = None,
-    ranks: Ranks | None = None,
-) -> Terms:
-    """Return (loss, nll, kl) over all rows, in nats per image; draws of z as the bound takes.
-
-    Parameters
-    ----------
-    vae : VAE
-        The model.
-    rows : array (N, D)
-        uint8, or floats in [0, 1]: a part of a `Dataset`.
-    binarize : str
-        "none", "threshold" or "sampled".
-    seed : int
-        Of the noise in z (and in "sampled" pixels); the same for every call with this seed.
-    threads : int, optional
-        How many cores to use; None: those available, or one where processes cannot share the work.
-    ranks : Ranks, optional
-        Ranks that share the rows, all of which call this.
-
-    Raises
-    ------
-    ArgumentError
-        If the number of threads is below 1 or above 1024.
-    NotFiniteError
-        If the loss is not a finite number.
-    """
-    asked, threads = threads, cores(threads)
-    threads = threads if ranks is None else 1
-    size = max(1, BLOCK // vae.bound.samples)  # images at a time
-    alone = vae.backend.name != "numpy" or threads == 1 or len(rows) < 2 * size or not can_fork()
-    crew = Crew(1 if alone else threads)
-    log_likelihood, kl = (shared_empty((len(rows),), np.float64) for _ in range(2))
-
-    def share() -> None:
-        model = vae.twin()
-        count = -(-len(rows) // size)
-        blocks = range(count)[crew.rows(count) if ranks is None else ranks.rows(count)]
-        for i in blocks:
-            block = slice(i * size, min((i + 1) * size, len(rows)))
-            log_likelihood[block], kl[block] = _evaluate_block(
-                model, rows, binarize, seed, i, block
-            )
-
-    try:
-        with BlasThreads(threads if alone and asked else 1), np.errstate(all="ignore"):
-            crew.start(share)
-            share()
-            crew.wait()
-    finally:
-        crew.close()
-    if ranks is not None:
-        ranks.add(log_likelihood)
-        ranks.add(kl)
-    nll_mean, kl_mean = -float(log_likelihood.mean()), float(kl.mean())
-    terms = Terms(nll_mean + vae.beta * kl_mean, nll_mean, kl_mean)
-    if not math.isfinite(terms.loss):
-        raise NotFiniteError(
-            f"the test loss is not finite (nll {terms.nll}, kl {terms.kl}): the model's numbers "
-            "have grown too large; train with a smaller learning rate (--lr)"
-        )
-    return terms
-
-
-def _evaluate_block(
-    vae: VAE, rows: Any, binarize: str, seed: int, i: int, block: slice
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return log p(x|z) and KL of each image of block i; its noise depends on seed and i alone."""
-    indices = np.arange(block.start, block.stop)
-    shape = (len(indices), vae.pixels)
-    eps = normal(seed, "evaluate eps", i, (len(indices), vae.noise), vae.dtype)
-    uniform = None
-    if binarize == "sampled":
-        uniform = generator(seed, "evaluate x", i).random(shape, np.float32)
-    x = gather(rows, indices, np.empty(shape, vae.dtype), binarize=binarize, uniform=uniform)
-    log_p, kl = vae.bound.terms(vae, vae.backend.asarray(x), vae.backend.asarray(eps))
-    return vae.backend.to_host(log_p), vae.backend.to_host(kl)

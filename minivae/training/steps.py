@@ -97,7 +97,8 @@ class Steps:
         empty = vae.backend.empty
         self._x = empty((batch_size, vae.pixels), vae.dtype)
         self._terms = empty((self.members, 2), np.float64)
-        self._settings = empty((2,), np.float64)
+        self._settings = empty((3,), np.float64)
+        self._squares = empty((self.members,), np.float64)
         self._raw = np.empty((batch_size, vae.pixels), source.rows.dtype)
         self._eps = np.zeros((batch_size, vae.noise), vae.dtype)
         self._uniform = np.empty((batch_size, vae.pixels), np.float32) if source.sampled else None
@@ -133,7 +134,8 @@ class Steps:
 
     def step(self, i: int) -> float:
         """Take step i of the epoch; return the batch's loss in nats per image."""
-        self._settings[:] = self.adam.lr, self.vae.beta  # as they are now, for all processes
+        adam = self.adam  # settings as they are now, for all processes
+        self._settings[:] = adam.lr, adam.factor, self.vae.beta
         self._crew.release()
         n = self._take(i)
         terms = self._terms.sum(axis=0)
@@ -189,7 +191,7 @@ class Steps:
                 if not self._crew.follow():
                     self._crew.meet()
                     break
-                self.adam.lr, self.vae.beta = self._settings.tolist()
+                self.adam.lr, self.adam.factor, self.vae.beta = self._settings.tolist()
                 self._take(i)
 
     def _warm(self) -> None:
@@ -233,9 +235,14 @@ class Steps:
         self._terms[self._crew.k] = model.bound.step(model, batch.x, batch.eps, 1 / batch.n, beta)
         self._crew.meet()  # every layer has kept what its gradients need, of all images
         self.adam.advance()
-        batch.whole.gradients(self._parts[self._crew.k])
+        part = self._parts[self._crew.k]
+        batch.whole.gradients(part)
         if self.ranks is not None:
             self.ranks.add(self.vae.grad)
-        self.adam.update(self._parts[self._crew.k])
+        if self.adam.clip is not None:  # by the norm of all parts
+            self._squares[self._crew.k] = self.adam.squares(part)
+            self._crew.meet()
+            self.adam.shrink(part, float(self._squares.sum()))
+        self.adam.update(part)
         self._crew.meet()
         return batch.n

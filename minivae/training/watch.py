@@ -26,7 +26,7 @@ class Watch:
     def __init__(self, training: Any) -> None:
         self.training = training
         vae, adam = training.vae, training.adam
-        self.live = (vae.theta, adam.m, adam.v)
+        self.live = (vae.theta, *adam.state.values())
         self.kept = tuple(vae.backend.empty(a.shape, a.dtype) for a in self.live)
 
     def keep(self) -> None:
@@ -64,8 +64,7 @@ class Watch:
         t.begin()
         fault = None
         while t.step < last and fault is None:
-            steps.step(t.step)
-            t.step += 1
+            t.take_step()
             fault = self._fault(steps)
         when, where = f"step {t.step}", f", first in {fault[1]}" if fault else ""
         if fault is None:  # on a device that does not repeat itself to the bit
@@ -90,7 +89,7 @@ class Watch:
             for name, place in zip(names, layer.places, strict=True):
                 if not _finite(vae.grad[place]):
                     return "the gradient", name
-                if not _finite(adam.v[place]):
+                if "v" in adam.state and not _finite(adam.v[place]):
                     return "the gradient's square", name
             for name, place in zip(names, layer.places, strict=True):
                 if not (_finite(vae.theta[place]) and _finite(adam.m[place])):
