@@ -11,7 +11,7 @@ import pytest
 from minivae.errors import ArgumentError
 from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, spec
 from minivae.parts.continuous_bernoulli import ContinuousBernoulli
-from minivae.parts.gamma import digamma, log_gamma
+from minivae.parts.gamma import digamma, log_factorial, log_gamma
 from minivae.parts.gaussian import Gaussian, OptimalGaussian
 from minivae.parts.gaussian_each import LEAST, DecodedGaussian
 
@@ -102,6 +102,9 @@ def test_log_gamma_and_its_slope():
     expected = [math.lgamma(one) for one in z]
     np.testing.assert_allclose(log_gamma(z), expected, rtol=1e-14, atol=3e-14)
     np.testing.assert_allclose(digamma(z + 1), digamma(z) + 1 / z, rtol=1e-13)
+    for counts in ([0, 3, 4095], [4096, 2], [1.5]):  # in the table, beyond it, between
+        expected = [math.lgamma(one + 1) for one in counts]
+        np.testing.assert_allclose(log_factorial(np.array(counts, float)), expected, atol=3e-14)
     assert digamma(np.ones(1)) == pytest.approx(-np.euler_gamma, abs=1e-14)
 
 

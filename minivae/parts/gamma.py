@@ -5,12 +5,14 @@ NumPy has neither; who needs them, and of what, is the parts' matter.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
 from minivae.params import Array
 
+TABLE = 4096  # counts whose log factorial is looked up
 SHIFT = 8  # Stirling's series is used from here on
 # B_2n / (2n (2n - 1)), B the Bernoulli numbers: log Gamma's series in 1/z, 1/z^3, 1/z^5, ...
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
@@ -31,6 +33,20 @@ def log_gamma(z: Array) -> Array:
         steps = z[low, None] + np.arange(SHIFT)
         out[low] -= np.log(np.multiply.reduce(steps, axis=-1))
     return out
+
+
+def log_factorial(x: Array) -> Array:
+    """Return log x! = log Gamma(x + 1), looked up where all are small whole numbers."""
+    counts = x.astype(np.int64)
+    small = counts.min(initial=0) >= 0 and counts.max(initial=0) < TABLE
+    if small and (counts == x).all():
+        return _table()[counts]
+    return log_gamma(x + 1)
+
+
+@functools.cache
+def _table() -> Array:
+    return log_gamma(np.arange(1.0, TABLE + 1))
 
 
 def digamma(z: Array) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minivae.params import Array
-from minivae.parts.gamma import PAGE, digamma, log_gamma
+from minivae.parts.gamma import PAGE, digamma, log_factorial, log_gamma
 from minivae.parts.likelihood import COUNTS, Pixelwise
 
 
@@ -33,7 +33,7 @@ def negative_binomial(
     deta[...] = (counts * (1 - s) - r * s) * dlog_p
     dr = digamma(counts + r) - digamma(r) + log_rest
     dlogr_rows[...] = (r * dr + r * s - counts * (1 - s)) * dlog_p
-    log_p = log_gamma(counts + r) - log_gamma(r) - log_gamma(counts + 1)
+    log_p = log_gamma(counts + r) - log_gamma(r) - log_factorial(counts)
     log_p += r * log_rest + counts * (log_rest + wide - logr)
     return log_p.astype(eta.dtype)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from minivae.params import Array
-from minivae.parts.gamma import PAGE, log_gamma
+from minivae.parts.gamma import PAGE, log_factorial
 from minivae.parts.likelihood import COUNTS, Pixelwise
 
 
@@ -22,7 +22,7 @@ def poisson(eta: Array, x: Array, dlog_p: Array, deta: Array) -> Array:
     deta *= dlog_p
     log_p = x * eta
     log_p -= rate
-    log_p -= log_gamma(x + 1)
+    log_p -= log_factorial(x)
     return log_p
 
 
