@@ -4,7 +4,7 @@ import numpy as np
 
 from minivae.gradcheck.gallery.linear import Linear
 from minivae.gradcheck.gallery.other import ReLU
-from minivae.gradcheck.suite import KL, Likelihood, Sampler
+from minivae.gradcheck.suite import KL, Reconstruction, Sampler
 from minivae.layers import Linear as BuiltIn
 from minivae.layers import ReLU as BuiltInReLU
 from minivae.layers import Sequential, Sigmoid, Tanh
@@ -128,7 +128,7 @@ def draw(rng):
         lambda: (Sampler(), tuple(values(rows, width, size=1) for _ in range(3))),
         lambda: (KL(), tuple(values(rows, width, size=1.5) for _ in range(2))),
         lambda: (
-            Likelihood(),
+            Reconstruction(),
             (values(rows, width, size=3), rng.uniform(size=(rows, width)).astype(dtype)),
         ),
         lambda: (
