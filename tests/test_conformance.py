@@ -342,7 +342,7 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("bound", ["elbo", "iwae:2"])
+@pytest.mark.parametrize("bound", ["elbo", pytest.param("iwae:2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("posterior, prior", PAIRS)
 def test_a_step_with_other_posteriors_and_priors(posterior, prior, bound):
     """Derivatives, windows and float32 of one step of a model, the KL drawn where it has to be."""
