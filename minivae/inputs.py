@@ -6,20 +6,20 @@ What their numbers mean, and which are possible, is for who asks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minivae.errors import ArgumentError
 
-ANY = (-math.inf, math.inf)
-
 
 def checked(
     x: Any,
     columns: int | None,
     what: str,
-    support: tuple[float, float] = ANY,
+    outside: Callable[[np.ndarray], np.ndarray] | None = None,
+    expected: str = "finite numbers",
     *,
     scale: bool = False,
 ) -> Any:
@@ -28,21 +28,24 @@ def checked(
     Parameters
     ----------
     x : array (N, columns), or what NumPy makes one of
-        Numbers or booleans, at least one row. An array on a device stays there.
+        Numbers or booleans, at least one row. An array on a device stays there, its numbers
+        unseen.
     columns : int or None
         How many there must be; None: any number.
     what : str
         What the rows are, for messages: "images".
-    support : (low, high)
-        The least and the largest number that may be.
+    outside : callable, optional
+        Returns which entries may not be, (N, columns); if left out, those that are not finite.
+    expected : str
+        What they should be, for messages.
     scale : bool
         Whether bytes (uint8) stand for numbers from 0 to 1: 255 becomes 1.
 
     Raises
     ------
     ArgumentError
-        Another shape, no rows, no numbers; a number that is not finite or outside the support,
-        with its row and column.
+        Another shape, no rows, no numbers; a number that is not finite or `outside`, with its
+        row and column.
     """
     if not (isinstance(x, np.ndarray) or hasattr(x, "__cuda_array_interface__")):
         try:
@@ -62,15 +65,13 @@ def checked(
         )
     if x.dtype == np.uint8 and scale:
         return x / np.float32(255)
-    low, high = support
-    least, most = float(x.min()), float(x.max())  # NaN is kept by both
-    if not (low <= least and most <= high and math.isfinite(least) and math.isfinite(most)):
-        wrong = ~(np.isfinite(x) & (x >= low) & (x <= high))
-        row, column = (int(place[0]) for place in wrong.nonzero())
-        expected = "finite numbers" if support == ANY else f"numbers from {low:g} to {high:g}"
-        raise ArgumentError(
-            f"{what}: row {row}, column {column} is {x[row, column]:g}: expected {expected}"
-        )
+    if isinstance(x, np.ndarray):
+        wrong = outside(x) if outside is not None else ~np.isfinite(x)
+        if wrong.any():
+            row, column = (int(place[0]) for place in wrong.nonzero())
+            raise ArgumentError(
+                f"{what}: row {row}, column {column} is {x[row, column]:g}: expected {expected}"
+            )
     return x
 
 

@@ -16,10 +16,12 @@ import numpy as np
 from minivae import networks
 from minivae.backend import Backend, get_backend
 from minivae.errors import ArgumentError, BackendError
+from minivae.inputs import checked
 from minivae.layers import Layer
 from minivae.noise import generator
 from minivae.params import Array, Parameters
 from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, spec
+from minivae.parts.likelihood import COUNTS
 
 BLOCK = 1000  # images at a time where a whole data set passes through
 
@@ -215,7 +217,7 @@ class VAE(Layer):
             Standard normal noise, one row an image, for as many draws as the bound takes.
         """
         x, eps = self._pixels(x), self._latents(eps)
-        if len(x) != len(eps) or len(x) == 0:
+        if len(x) != len(eps):
             raise ArgumentError(f"{len(x)} images and {len(eps)} rows of noise: give one row each")
         nll, kl = self.bound.step(self, x, eps, 1 / len(x), self.beta)
         self.gradients()
@@ -239,16 +241,16 @@ class VAE(Layer):
         They are those of each dimension alone, where q does not let each stand alone.
         """
         twin = self.twin()
-        stats = self._by_blocks(twin.encoder.forward, self._rows_of(x, self.pixels, "images"))
+        stats = self._by_blocks(twin.encoder.forward, self._images(x))
         return self.posterior.marginals(stats)
 
     def decode(self, z: Array) -> np.ndarray:
         """Return the mean of p(x|z), (N, D), for points z (N, Z) of the latent space."""
-        return self._by_blocks(self.twin()._decode, self._rows_of(z, self.latent, "latent points"))
+        return self._by_blocks(self.twin()._decode, checked(z, self.latent, "latent points"))
 
     def reconstruct(self, x: Array) -> np.ndarray:
         """Return decode(mu) for the mu of each image x (N, D): means (N, D)."""
-        return self._by_blocks(self.twin()._reconstruct, self._rows_of(x, self.pixels, "images"))
+        return self._by_blocks(self.twin()._reconstruct, self._images(x))
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return the mean of p(x|z), (n, D), for n draws of z from the prior."""
@@ -266,7 +268,7 @@ class VAE(Layer):
         """
         if samples < 1:
             raise ArgumentError(f"the number of samples must be at least 1, not {samples}")
-        x = self._rows_of(x, self.pixels, "images")
+        x = self._images(x)
         rng, twin = generator(seed, "importance"), self.twin()
         return np.concatenate(
             [twin.weighted_bound(self._block(block), samples, rng) for block in _blocks(x, 100)]
@@ -299,16 +301,15 @@ class VAE(Layer):
         return self.backend.asarray(rows, self.dtype)
 
     def _pixels(self, x: Array) -> Array:
-        return self._block(_matrix(x, self.pixels, "images"))
+        return self._block(self._images(x))
 
     def _latents(self, z: Array) -> Array:
-        return self._block(_matrix(z, self.noise, "rows of noise"))
+        return self._block(checked(z, self.noise, "rows of noise"))
 
-    def _rows_of(self, x: Array, columns: int, what: str) -> Array:
-        x = _matrix(x, columns, what)
-        if len(x) == 0:
-            raise ArgumentError(f"no {what} were given: at least one is needed")
-        return x
+    def _images(self, x: Array) -> Array:
+        """Return images as they came, but bytes scaled; refuse what p(x|z) is not for."""
+        p = self.likelihood
+        return checked(x, self.pixels, "images", p.outside, p.support, scale=p.support != COUNTS)
 
     def _by_blocks(self, function: Any, rows: Array) -> np.ndarray:
         """Return function(rows) on the host, in bounded memory besides the result."""
@@ -385,11 +386,3 @@ def _again(
 def _blocks(rows: Array, size: int) -> Iterator[Any]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
-
-
-def _matrix(x: Array, columns: int, what: str) -> Array:
-    if not hasattr(x, "shape"):
-        x = np.asarray(x)
-    if x.ndim != 2 or x.shape[1] != columns:
-        raise ArgumentError(f"{what} of shape {tuple(x.shape)}: expected (N, {columns})")
-    return x
