@@ -16,7 +16,7 @@ from minivae.gradcheck.subject import Array
 
 FLOOR = 1e-6  # entries below this part of the largest are compared with that part
 DIRECTIONS = 2
-ANALYTIC_ROUNDING = 64.0  # units in the last place that a backward may lose
+ANALYTIC_ROUNDING = 256.0  # units in the last place that a backward may lose
 ENTRIES = 2000  # at most, of all arrays together
 BUDGET = 1e8  # numbers touched per check: more entries are sampled where evaluations are cheap
 SLOW = 2e-3  # seconds of an evaluation beyond which fewer are sampled
