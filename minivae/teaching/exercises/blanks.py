@@ -29,6 +29,8 @@ def regions(exercise: Exercise, source: str) -> list[Region | None]:
             for i in range(i1, i2):
                 if i in at:
                     places[at[i]] = (j1 + i - i1, j1 + i - i1 + 1)
+        elif i2 - i1 == j2 - j1:  # line by line
+            places = [places[k] or _at(k, at, i1, i2, j1) for k in range(len(places))]
         elif len(blanks) == 1:
             places[blanks[0]] = (j1, j2)
         else:
@@ -39,6 +41,11 @@ def regions(exercise: Exercise, source: str) -> list[Region | None]:
                     places[blanks.pop(0)] = (start, end)
                     start = end
     return places
+
+
+def _at(blank: int, at: dict[int, int], i1: int, i2: int, j1: int) -> Region | None:
+    """Return the line across from a blank in a block of as many lines, if it is there."""
+    return next(((j1 + i - i1, j1 + i - i1 + 1) for i in range(i1, i2) if at.get(i) == blank), None)
 
 
 def alone(exercise: Exercise, source: str, places: list[Region | None], blank: int | None) -> str:
