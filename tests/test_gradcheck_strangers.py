@@ -1,6 +1,7 @@
 """The checker's ways in for code that knows nothing of minivae, and what they must catch."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -326,6 +327,7 @@ def test_the_plugin_gives_a_fixture_a_marker_and_json(tmp_path):
         capture_output=True,
         text=True,
         timeout=120,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # installed, it loads itself
     )
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert "every entry is 2 times too small" in done.stdout

@@ -5,7 +5,7 @@ Those of single layers are in faults.py; what is found and by what name is shown
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,9 @@ class BrokenVAE(VAE):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         mine = {name: getattr(self, name) for name in vars(type(self)) if hasattr(f, name)}
+        right = {name: one for name, one in vars(f).items() if isinstance(one, FunctionType)}
         for layer in self.leaves():
-            layer.formulas = SimpleNamespace(**{**vars(f), **mine})
+            layer.formulas = SimpleNamespace(**right | mine)
 
 
 class NoiseDrawnTwice(BrokenVAE):
