@@ -113,7 +113,9 @@ def _release(key: object) -> None:
 
 def kernel() -> str:
     """Return what computes NumPy's products, in words: "openblas 0.3.30 Haswell"."""
-    info = next((i for i in _controller().info() if i["user_api"] == "blas"), {})
+    found = [info for info in _controller().info() if info["user_api"] == "blas"]
+    found.sort(key=lambda info: "numpy" not in info["filepath"])  # SciPy brings one of its own
+    info = found[0] if found else {}
     words = (info.get(key) for key in ("internal_api", "version", "architecture"))
     return " ".join(filter(None, words)) or "an unknown library"
 
