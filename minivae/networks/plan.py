@@ -64,7 +64,7 @@ def parse(hidden: str | Sequence[Token]) -> tuple[Token, ...]:
     ArgumentError
         If one of them is none, naming it.
     """
-    tokens = hidden.split(",") if isinstance(hidden, str) else tuple(hidden)
+    tokens = tuple(hidden.split(",")) if isinstance(hidden, str) else tuple(hidden)
     if tokens and all(isinstance(token, Layer) for token in tokens):
         if len(tokens) != 2:
             raise ArgumentError(f"{len(tokens)} layers of your own: give encoder and decoder")
@@ -194,7 +194,7 @@ def build(
 
 def _own(layer: Layer, inputs: int, outputs: int) -> Layer:
     """Return a twin of a user's layer, which a model may place its parameters anew of."""
-    twin = layer.twin()
+    twin: Any = layer.twin()
     y = twin.forward(np.zeros((1, inputs), twin.parameters.theta.dtype))
     if y.shape != (1, outputs):
         raise ArgumentError(
