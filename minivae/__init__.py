@@ -25,6 +25,7 @@ _HOME = {
     "evaluate": "training",
     "save": "runs.checkpoint",
     "load": "runs.checkpoint",
+    "export": "exporting",
     "MinivaeError": "errors",
 }
 __all__ = sorted(_HOME)

@@ -16,7 +16,7 @@ ROOT = Path(minivae.__file__).parent
 # asked for; `parts` and `networks` before `vae`, which is composed of them.
 ORDER = """
     errors products inputs formulas params noise cuda backend layers parts networks vae optim
-    gradcheck storage data training runs looking teaching estimator
+    gradcheck storage data training runs looking exporting teaching estimator
     cli
 """.split()  # noqa: SIM905
 ALONE = {"errors", "params", "noise"}  # they import nothing of ours
@@ -33,7 +33,9 @@ OUTSIDE = {
     "PIL": {"data", "teaching"},
     "pytest": {"gradcheck"},
     "hypothesis": {"gradcheck"},
-    "torch": {"gradcheck"},
+    "torch": {"gradcheck", "exporting"},
+    "onnx": {"exporting"},
+    "safetensors": {"exporting"},
     "jax": {"gradcheck"},
     "autograd": {"gradcheck"},
     "threadpoolctl": {"training", "gradcheck", "cli"},

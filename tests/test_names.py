@@ -34,6 +34,7 @@ COMMANDS = {
     "interpolate": ("--out", "x.png"), "encode": ("--out", "x.npz"),
     "trace --checks 1": ("--html", "x.html", "--png", "x.png"), "explore": ("--out", "x.html"),
     "traverse --all": ("--out", "x.png"), "manifold": ("--out", "x.png"),
+    "export --to html": ("--out", "x.folder"),
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from minivae.cli.common import Commands
 from minivae.cli.course import course
 from minivae.cli.exercise import exercise
 from minivae.cli.explain import explore, manifold, trace, traverse
+from minivae.cli.export import export
 from minivae.cli.gradcheck import gradcheck
 from minivae.cli.learn import learn, play
 from minivae.cli.train import train
@@ -37,6 +38,7 @@ for command in (
     reconstruct,
     interpolate,
     encode,
+    export,
     trace,
     explore,
     traverse,
