@@ -160,23 +160,22 @@ class Layer:
     @property
     def params(self) -> Mapping[str, Any]:
         """Views of the parameters, by name."""
-        return self._views("params")
+        return self._params if self._parameters is not None else self._views("params")
 
     @property
     def grads(self) -> Mapping[str, Any]:
         """Views of the parameters' gradients, by name."""
-        return self._views("grads")
+        return self._grads if self._parameters is not None else self._views("grads")
 
     def _views(self, which: str) -> Mapping[str, Any]:
-        if self._parameters is None:
-            if self.inner and not self.own_shapes:  # in no model yet: where its layers live
-                return {
-                    f"{name}.{key}": view
-                    for name, layer in self.inner.items()
-                    for key, view in layer._views(which).items()
-                }
-            _ = self.parameters
-        return self._params if which == "params" else self._grads
+        if self.inner and not self.own_shapes:  # in no model yet: where its layers live
+            return {
+                f"{name}.{key}": view
+                for name, layer in self.inner.items()
+                for key, view in getattr(layer, which).items()
+            }
+        _ = self.parameters
+        return getattr(self, which)
 
     @property
     def places(self) -> list[slice]:
@@ -186,7 +185,8 @@ class Layer:
 
     def within(self, name: str, part: slice) -> slice | None:
         """Return which rows of a parameter lie in a part of the flat vector: ALL, some, or None."""
-        return self.parameters.within(self._prefix + name, part)
+        parameters = self._parameters or self.parameters
+        return parameters.within(self._prefix + name, part)
 
     # --- ways back -------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ LEAST = 1_000_000  # multiplications: below, calling by ctypes costs more than i
 # (rows, inputs, outputs) of products that every library must get right before it is used.
 SHAPES = ((1, 1, 1), (3, 5, 2), (16, 20, 128), (33, 257, 100), (64, 784, 256), (128, 256, 784))
 
-_sgemm: Any = None  # dnnl_sgemm while oneDNN is in use
+in_use: Any = None  # dnnl_sgemm while oneDNN is in use; None: NumPy's
 
 
 def choose(library: str | None, threads: int, notice: Callable[[str], None]) -> str:
@@ -99,29 +99,24 @@ def using(library: str, threads: int = 1) -> Iterator[None]:
     BackendError
         If the library is unknown, not installed, cannot be loaded, or computes wrong products.
     """
-    global _sgemm
+    global in_use
     if library not in LIBRARIES:
         raise BackendError(f"products {library!r} are unknown: {', '.join(LIBRARIES)}")
-    before, _sgemm = _sgemm, onednn(threads) if library == "onednn" else None
+    before, in_use = in_use, onednn(threads) if library == "onednn" else None
     try:
         yield
     finally:
-        _sgemm = before
+        in_use = before
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
-    """Overwrite out with a b and return True, if oneDNN is in use and takes arrays like these.
+    """Overwrite out with a b and return True, if oneDNN, which is in use, takes such arrays.
 
     No copy is made: rows may lie apart, and a transposed matrix is one flag.
     """
-    if (
-        _sgemm is None
-        or out.ndim != 2
-        or a.ndim != 2
-        or not a.dtype == b.dtype == out.dtype == "f4"
-    ):
+    if out.ndim != 2 or a.ndim != 2 or not a.dtype == b.dtype == out.dtype == "f4":
         return False
-    return out.size * a.shape[1] >= LEAST and _multiply(_sgemm, a, b, out)
+    return out.size * a.shape[1] >= LEAST and _multiply(in_use, a, b, out)
 
 
 def _multiply(sgemm: Callable[..., Any], a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
