@@ -26,15 +26,15 @@ except Exception:  # not installed, or broken: NumPy's arrays do
 
 HERE = Path(__file__).parent / "cuda_host"
 TEXT = SOURCE.read_text()
-KERNELS = re.findall(r"^extern .C. __global__ void (\w+)\(", TEXT, re.MULTILINE)
+BOUNDS = r"(?:__launch_bounds__\(\w+\)\s+)?"
+KERNELS = re.findall(rf"^extern .C. __global__ void {BOUNDS}(\w+)\(", TEXT, re.MULTILINE)
 KERNELS += re.findall(r"^(?:FORWARD|BACKWARD)\((\w+),", TEXT, re.MULTILINE)
 KERNELS += [f"product_{side}" for side in re.findall(r"^PRODUCT\((\d)\)", TEXT, re.MULTILINE)]
 LIBRARIES = {}
 POINTED = {"float32": "f", "float64": "d", "int64": "i", "uint32": "u"}
 
-needs_compiler = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="g++ is not installed: the kernels cannot be tried on a CPU"
-)
+NO_COMPILER = "g++ is not installed: the kernels cannot be tried on a CPU"
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason=NO_COMPILER)
 
 
 KINDS = [  # of device and arrays, to run a test on
@@ -47,6 +47,8 @@ KINDS = [  # of device and arrays, to run a test on
 def device_of(kind, free=1 << 40):
     """Return a device for a test: the host with arrays of CuPy or NumPy, or a GPU."""
     if kind != "gpu":
+        if shutil.which("g++") is None:
+            pytest.skip(NO_COMPILER)
         return HostDevice(kind, free)
     facts = describe()
     if not facts["available"]:

@@ -1,6 +1,7 @@
 """What Device asks of CuPy, and in which order, seen by a stand-in that writes it down."""
 
 import contextlib
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -173,6 +174,13 @@ def test_a_capture_that_fails_is_ended(device):
     assert not device._lanes[0].capturing and device._held is None
 
 
+def test_a_capture_that_cannot_begin_leaves_no_trace(device, monkeypatch):
+    monkeypatch.setattr(device._lanes[0], "begin_capture", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        device.capture(lambda: None)
+    assert device._held is None
+
+
 def test_uploads_take_turns_and_wait_only_for_the_last_but_one(device):
     out = device.zeros((4,), np.int64)
     for number in range(4):
@@ -201,6 +209,11 @@ def test_the_stream_is_entered_once_and_used_each_time(device):
     assert LOG == [("device", 4), ("enter", "s1"), ("device", 4)] and current.name == "s1"
     device.use()
     assert current.name == "s0"
+    LOG.clear()
+    thread = threading.Thread(target=device.use)
+    thread.start()
+    thread.join()
+    assert LOG == [("device", 3), ("enter", "s0")]  # each thread for itself
 
 
 def test_numbers_come_back_whole(device, monkeypatch):

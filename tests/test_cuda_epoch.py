@@ -6,7 +6,7 @@ kernels.cu, compiled by g++; a captured graph is a list of launches.
 
 import numpy as np
 import pytest
-from host_device import KINDS, HostGraph, device_of, needs_compiler, view
+from host_device import KINDS, HostGraph, device_of, view
 
 import minivae.training.device_steps
 from minivae.backend import CupyBackend, NumpyBackend
@@ -19,7 +19,6 @@ from minivae.training import Training
 from minivae.training.steps import open_steps
 from minivae.vae import VAE
 
-pytestmark = needs_compiler
 D, N, B = 35, 75, 16  # five batches, the last of 11
 
 
@@ -225,6 +224,20 @@ def test_a_graph_that_fails_is_not_used(monkeypatch, fault):
     assert not steps.captured and len(backend.notices) == 1 and "\n" not in backend.notices[0]
     assert ("STREAM_CAPTURE" if fault == "raises" else "other numbers") in backend.notices[0]
     assert same_bits([want, *state(plain, plain_adam)], [got, *state(vae, adam)])
+
+
+def test_an_error_that_stays_does_not_hide_its_cause(monkeypatch):
+    _, _, steps = make(cupy_backend(), images())
+
+    def fails():
+        raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS")
+
+    monkeypatch.setattr(steps.device, "forget_uploads", fails)
+    with pytest.raises(KeyError, match="the cause"):
+        try:
+            raise KeyError("the cause")
+        finally:
+            steps.close()
 
 
 def test_a_batch_larger_than_the_data_is_the_whole_data():

@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae import formulas
-from minivae.cuda.formulas import CudaFormulas
+from minivae.cuda.formulas import CudaFormulas, one_type
 from minivae.cuda.fusion import NOTHING, Launch, fuse, may_be_followed
-from minivae.cuda.products import Products
+from minivae.cuda.products import Products, plan
+from minivae.errors import BackendError
 
-pytestmark = needs_compiler
 EDGES = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65]
 SIZES = st.sampled_from(EDGES)
 WIDE = st.sampled_from([1, 2, 7, 31, 33, 127, 128, 129, 255, 256, 257, 784])
@@ -347,6 +347,16 @@ def test_arrays_of_two_types_or_with_gaps_are_refused(f):
         f.matmul(a[:, :3], a, a)
 
 
+def test_more_than_a_kernel_can_count_is_one_line():
+    many = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (2**20, 2**12), (0, 0))
+    assert one_type(many[1:]) == np.float32
+    with pytest.raises(BackendError, match=r"4,294,967,296 numbers.*--batch-size"):
+        one_type(many)
+    assert plan(65535 * 128, 4, 784).grid[1] == 65535
+    with pytest.raises(BackendError, match=r"product of 8,388,481 rows.*--batch-size"):
+        plan(65535 * 128 + 1, 4, 784)
+
+
 @few
 @given(SIZES, SIZES, WIDE, TYPES)
 def test_a_product_and_relu_are_one_launch_with_the_same_bits(f, B, outputs, inputs, dtype):
@@ -406,7 +416,7 @@ GUARDED = """
 import ctypes, mmap
 import numpy as np
 from host_device import HostDevice
-from minivae.cuda.formulas import CudaFormulas
+from minivae.cuda.formulas import CudaFormulas, one_type
 
 libc = ctypes.CDLL(None)
 libc.mmap.restype = ctypes.c_void_p
@@ -458,6 +468,7 @@ print("done")
 """
 
 
+@needs_compiler
 @pytest.mark.skipif(sys.platform != "linux", reason="guarded memory is made by Linux's mprotect")
 def test_nothing_beside_an_array_is_touched():
     """In a process of its own, which would be killed."""

@@ -6,6 +6,7 @@ kernels.cu, in which order they run for the formulas and the epoch.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -51,7 +52,7 @@ class Device:
         self.lane = 0
         self._lanes = [cupy.cuda.Stream(non_blocking=True)]
         self._events: list[Any] = []
-        self._entered = False
+        self._entered = threading.local()
         self._kernels: dict[tuple[str, Any], Any] = {}
         self._modules: dict[Any, Any] = {}
         self._held: list[Any] | None = None  # while a graph is captured
@@ -62,13 +63,13 @@ class Device:
     def use(self) -> None:
         """Make this device and its stream the current ones of this thread.
 
-        The first time the stream is entered, never to be left: CuPy goes back to the stream last
+        A thread enters the stream once, never to leave it: CuPy goes back to the stream last
         entered, not to the one in use, where it enters one itself.
         """
         self.cupy.cuda.Device(self.index).use()
-        if not self._entered:
+        if not hasattr(self._entered, "done"):
             self._lanes[0].__enter__()
-            self._entered = True
+            self._entered.done = True
         self._lanes[0].use()
 
     # --- Arrays --------------------------------------------------------------------------------
@@ -237,8 +238,8 @@ class Device:
         Launches that can be one are (see fusion.py).
         """
         stream = self._lanes[0]
-        held = self._held = []
         stream.begin_capture()
+        held = self._held = []
         try:
             function()
             self.flush()

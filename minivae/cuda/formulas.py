@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from minivae import formulas
-from minivae.cuda.products import Products
+from minivae.cuda.products import SMALLER, Products
 from minivae.cuda.strides import row_stride
+from minivae.errors import BackendError
 
 Array = Any
 THREADS = 256  # as in kernels.cu
+LARGEST = 2**32  # numbers of an array, which the kernels count in 32 bits
 SUM_BLOCKS = 512  # a sum's value must not depend on the device, so neither may its blocks
 
 
@@ -219,8 +221,16 @@ def sum_blocks(elements: int) -> int:
 
 
 def one_type(*arrays: Array) -> Any:
-    """Return the arrays' type; a kernel would read another type as garbage."""
+    """Return the arrays' type; a kernel would read another type as garbage.
+
+    Raises
+    ------
+    BackendError
+        If there are more numbers than a kernel can count.
+    """
     dtype = arrays[0].dtype
+    if arrays[0].size >= LARGEST:
+        raise BackendError(f"an array of {arrays[0].size:,} numbers: {SMALLER}")
     for array in arrays:
         if array.dtype != dtype:
             raise TypeError(f"arrays of {dtype} and {array.dtype} in one formula")

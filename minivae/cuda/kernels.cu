@@ -48,8 +48,7 @@ __device__ void grid_sum(double value, double factor, double *partials, unsigned
     if (threadIdx.x == 0) partials[blockIdx.x] = sum;
     if (!arrive(arrived, gridDim.x)) return;
     double mine = 0;
-    for (unsigned b = threadIdx.x; b < gridDim.x; b += THREADS)
-        mine += ((volatile double *)partials)[b];
+    for (unsigned b = threadIdx.x; b < gridDim.x; b += THREADS) mine += __ldcg(partials + b);
     sum = block_sum(mine);
     if (threadIdx.x == 0) *out = factor * sum;
 }
@@ -138,14 +137,14 @@ __device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, cons
 #pragma unroll
         for (int e = 0; e < R * R; e++) mine[e * THREADS + t] = sum[e / R][e % R];
         if (!arrive(arrived + tile, (unsigned)splits)) return;
-        const volatile REAL *all = parts + tile * splits * R * R * THREADS;
+        const REAL *all = parts + tile * splits * R * R * THREADS;  // not through L1: see __ldcg
 #pragma unroll
         for (int e = 0; e < R * R; e++) sum[e / R][e % R] = 0;
-#pragma unroll 1
+#pragma unroll(R == 2 ? 4 : 1)  // 16 numbers or more are under way at a time
         for (i64 s = 0; s < splits; s++)
 #pragma unroll
             for (int e = 0; e < R * R; e++)
-                sum[e / R][e % R] += all[(s * R * R + e) * THREADS + t];
+                sum[e / R][e % R] += __ldcg(all + (s * R * R + e) * THREADS + t);
     }
 #pragma unroll
     for (int i = 0; i < R; i++)
@@ -161,8 +160,11 @@ __device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, cons
         }
 }
 
+// How many blocks are to fit on a multiprocessor at once: the compiler then spares registers.
+#define RESIDENT(R) (R == 2 ? 4 : R == 4 ? 2 : sizeof(REAL) == 4 ? 2 : 1)
+
 #define PRODUCT(R)                                                                                \
-    extern "C" __global__ void __launch_bounds__(THREADS) product_##R(                            \
+    extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT(R)) product_##R(               \
         i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, const REAL *b, i64 bk, i64 bn,        \
         const REAL *bias, REAL *out, i64 ld, i64 splits, i64 chunk, REAL *parts,                  \
         unsigned *arrived, const REAL *mask, i64 mask_ld, REAL *following, i64 following_ld) {    \
@@ -179,7 +181,8 @@ extern "C" __global__ void add_bias(i64 rows, i64 columns, const REAL *bias, REA
 }
 
 // out_c = sum_r x_rc. 32 x 32 threads: each adds every 32nd row of its column, then one adds those.
-extern "C" __global__ void column_sums(i64 rows, i64 columns, const REAL *x, i64 ld, REAL *out) {
+extern "C" __global__ void __launch_bounds__(1024)
+    column_sums(i64 rows, i64 columns, const REAL *x, i64 ld, REAL *out) {
     __shared__ double sums[32][33];
     i64 c = (i64)blockIdx.x * 32 + threadIdx.x;
     double sum = 0;

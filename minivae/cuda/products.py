@@ -12,11 +12,14 @@ import numpy as np
 
 from minivae.cuda.fusion import NOTHING
 from minivae.cuda.strides import row_stride, strides
+from minivae.errors import BackendError
 
 THREADS = 256
 WANTED_BLOCKS = 264  # enough to keep a large device busy; a constant, so that the bits are too
 # From this many multiply-adds on, a tile of 64 x 64 or 128 x 128 is worth its idle neighbours.
 MEDIUM, LARGE = 2**26, 2**29
+DOWN = 65535  # blocks of a grid, from top to bottom
+SMALLER = "more than a kernel can count; use a smaller --batch-size"
 
 
 class Cut(NamedTuple):
@@ -42,11 +45,18 @@ def plan(rows: int, columns: int, depth: int, side: int = 0) -> Cut:
 
     Small products are cut along the depth too, until there are blocks for the whole device, but
     not below four stages a piece.
+
+    Raises
+    ------
+    BackendError
+        If there are more rows than a grid has.
     """
     work = rows * columns * depth
     side = side or (8 if work >= LARGE else 4 if work >= MEDIUM else 2)
     stage, tile = 64 // side, 16 * side
     across, down = -(-columns // tile), -(-rows // tile)
+    if down > DOWN:
+        raise BackendError(f"a product of {rows:,} rows: {SMALLER}")
     stages = -(-depth // stage)
     wanted = max(1, -(-WANTED_BLOCKS // (across * down)))
     chunk = max(4 if side > 2 else 2, -(-stages // wanted)) * stage

@@ -7,6 +7,7 @@ generators that the NumPy run draws from.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -141,8 +142,13 @@ class DeviceSteps:
         return float(state[NLL_SUM]), float(state[KL_SUM])
 
     def close(self) -> None:
-        """Wait for the device and let go of graph and staging memory."""
-        self.device.forget_uploads()
+        """Wait for the device and let go of graph and staging memory.
+
+        What went wrong on the device was raised where its numbers were asked for; it would be
+        raised here again, in place of the error that led here.
+        """
+        with suppress(Exception):
+            self.device.forget_uploads()
         self._graph = None
 
     # --- One step ------------------------------------------------------------------------------

@@ -16,7 +16,7 @@
 #define __device__
 #define __shared__ static
 #define __align__(n) __attribute__((aligned(n)))
-#define __launch_bounds__(n)
+#define __launch_bounds__(...)
 
 struct dim3 {
     unsigned x, y, z;
@@ -128,6 +128,10 @@ const char *takes(void (*)(A...)) {
 
 static inline void __syncthreads() { host::leave(); }
 static inline void __threadfence() {}
+template <class T>
+T __ldcg(const T *at) {
+    return *at;
+}
 static inline unsigned atomicAdd(unsigned *at, unsigned more) {
     unsigned old = *at;
     *at += more;
