@@ -5,7 +5,9 @@ The answers are in the modules beside it; how they are judged is not known here.
 How the blanks are replaced. A task has blanks 1, 2, ... in the order of its file, each a line with
 ____ (`Exercise.blanks`). `code` is a text for blank 1, or a dict of number to text. The text
 replaces the *whole* line, left side included; each of its own lines gets the line's indentation.
-Blanks that are not named hold the right answer. `Answer.file()` gives the student's whole file.
+Blanks that are not named hold the right answer. A dict of str to str replaces lines of the file as
+the student gets it, of a bug hunt; a text of a blank page is what is written below it.
+`Answer.file()` gives the student's whole file.
 """
 
 from __future__ import annotations
@@ -73,8 +75,8 @@ class Answer(NamedTuple):
         Its number, from 1.
     kind : str
         Of the mistake: shape, doubled, sign, factor, ..., or style if it is right.
-    code : str or dict of int to str
-        What stands in the blanks; see above.
+    code : str, dict of int to str or dict of str to str
+        What stands in the blanks or lines, or on the page; see above.
     cause : str
         The true cause, in a few plain words.
     expect : tuple of str
@@ -88,7 +90,7 @@ class Answer(NamedTuple):
 
     exercise: int
     kind: str
-    code: str | dict[int, str]
+    code: str | dict[int, str] | dict[str, str]
     cause: str
     expect: tuple[str, ...] = ()
     mislead: tuple[str, ...] = ()
@@ -97,13 +99,20 @@ class Answer(NamedTuple):
     def file(self) -> str:
         """Return the whole source of the student's file."""
         exercise = find(self.exercise)
+        if exercise.kind == "page" and isinstance(self.code, str):
+            return exercise.source() + "\n" + self.code
         code = {1: self.code} if isinstance(self.code, str) else self.code
         lines = exercise.source().splitlines()
         indents = {line.strip(): line[: -len(line.lstrip())] for line in lines if line.strip()}
         answers = {}
-        for number, text in code.items():
-            blank = exercise.blanks[number - 1]
-            answers[blank] = text.replace("\n", "\n" + indents[blank])
+        for key, text in code.items():
+            line = exercise.blanks[key - 1] if isinstance(key, int) else key
+            answers[line] = text.replace("\n", "\n" + indents[line])
+        if any(isinstance(key, str) for key in code):
+            return "".join(
+                f"{indents.get(one, '')}{answers.get(one, one)}\n"
+                for one in (line.strip() for line in lines)
+            )
         return exercise.source(answers)
 
     def told(self, verdict: str) -> bool:

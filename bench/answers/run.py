@@ -1,6 +1,7 @@
 """Measures how many of the answers get their true cause, how many are misled, which are accepted.
 
-    python -m bench.answers.run [--package FOLDER] [--kind KIND] [--show]
+    python -m bench.answers.run [--set first|second] [--package FOLDER]
+        [--kind KIND] [--show]
 
 Each answer's file is judged as by `minivae exercise check`; FOLDER is another copy of the
 repository whose command is to be measured, as it was before. Lines of the verdict that repeat the
@@ -18,13 +19,14 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.answers import ANSWERS
+from bench.answers import ANSWERS, second
 from bench.answers.answer import Answer
 from minivae.teaching.exercises.catalogue import find
 from minivae.teaching.exercises.sandbox import Sandbox
 from minivae.teaching.exercises.student import ExerciseError
 from minivae.teaching.exercises.verdict import judge
 
+SETS = {"first": ANSWERS, "second": second.ANSWERS}
 SECONDS = 60  # a judge that has not answered by then hangs
 
 
@@ -70,11 +72,12 @@ def words(answer: Answer, text: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--set", choices=SETS, default="first")
     parser.add_argument("--package", type=Path)
     parser.add_argument("--kind")
     parser.add_argument("--show", action="store_true", help="print the answers that fall short")
     options = parser.parse_args()
-    chosen = [one for one in ANSWERS if options.kind in (None, one.kind)]
+    chosen = [one for one in SETS[options.set] if options.kind in (None, one.kind)]
     if options.package is None:
         with Sandbox(seconds=3) as sandbox:
             found = [judged(one, sandbox) for one in chosen]
