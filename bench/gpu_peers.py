@@ -3,7 +3,7 @@
 `gpu.py` starts this script once for each mode and prints the table; batches, weights and noise are
 those of contestants.py. Images, order and noise lie on the device before the clock starts.
 
-    python bench/gpu_peers.py MODE BATCH STEPS ROUNDS [--device cpu]
+    python bench/gpu_peers.py MODE BATCH STEPS ROUNDS [--device cpu] [--tf32]
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Turn = Callable[[], np.ndarray]  # takes all steps, returns their losses when th
 
 
 def torch_turn(mode: str, device: str, batch: int, steps: int, tf32: bool) -> Turn:
-    """Take the steps in PyTorch: "eager", "compile" with CUDA graphs, or one "graph" by hand."""
+    """Take the steps in PyTorch: "eager", compiled in a mode of its own, or a "graph" by hand."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -59,12 +59,13 @@ def torch_turn(mode: str, device: str, batch: int, steps: int, tf32: bool) -> Tu
         return (nll + kl) / len(x)
 
     losses = torch.zeros(steps, device=device)
-    if mode == "compile":
-        loss_of = torch.compile(loss_of, mode="reduce-overhead", dynamic=False)
+    compiled = mode in ("reduce-overhead", "max-autotune")  # both with CUDA graphs
+    if compiled:
+        loss_of = torch.compile(loss_of, mode=mode, dynamic=False)
 
     def step(i: int) -> None:
         adam.zero_grad(set_to_none=True)
-        if mode == "compile":
+        if compiled:
             torch.compiler.cudagraph_mark_step_begin()
         loss = loss_of(images.index_select(0, order[i]), eps[i])
         loss.backward()
@@ -83,7 +84,7 @@ def torch_turn(mode: str, device: str, batch: int, steps: int, tf32: bool) -> Tu
     at = torch.zeros((1,), dtype=torch.int64, device=device)
 
     def static() -> None:
-        adam.zero_grad(set_to_none=False)
+        adam.zero_grad(set_to_none=True)  # nothing to set to zero, nothing to add to
         rows = images.index_select(0, order.index_select(0, at)[0])
         loss = loss_of(rows, eps.index_select(0, at)[0])
         loss.backward()
@@ -153,24 +154,25 @@ def jax_turn(mode: str, device: str, batch: int, steps: int, tf32: bool) -> Turn
     params = {name: jnp.array(view) for name, view in VAE(PIXELS, HIDDEN, LATENT).params.items()}
     state = (params, *(jax.tree.map(jnp.zeros_like, params) for _ in range(2)), jnp.float32(0))
 
-    def one(state: tuple, i: Any, images: Any, order: Any, eps: Any) -> tuple:
+    def one(state: tuple, images: Any, order: Any, eps: Any) -> tuple:
+        state, losses, i = state  # the losses stay on the device too
         state, loss = step(state, images[order[i]], eps[i])
-        return state, i + 1, loss
+        return state, losses.at[i].set(loss), i + 1
 
     def all_steps(state: tuple, images: Any, order: Any, eps: Any) -> tuple:
         return lax.scan(lambda state, at: step(state, images[at[0]], at[1]), state, (order, eps))
 
-    one, all_steps = jax.jit(one, donate_argnums=(0, 1)), jax.jit(all_steps, donate_argnums=0)
+    one, all_steps = jax.jit(one, donate_argnums=0), jax.jit(all_steps, donate_argnums=0)
 
     def turn() -> np.ndarray:
         nonlocal state
         if mode == "scan":
             state, losses = all_steps(state, images, order, eps)
         else:
-            i, losses = jnp.int32(0), []
+            whole = state, jnp.zeros(steps), jnp.int32(0)
             for _ in range(steps):
-                state, i, loss = one(state, i, images, order, eps)
-                losses.append(loss)
+                whole = one(whole, images, order, eps)
+            state, losses, _ = whole
         jax.block_until_ready(state)
         return np.asarray(losses)
 
@@ -179,7 +181,8 @@ def jax_turn(mode: str, device: str, batch: int, steps: int, tf32: bool) -> Turn
 
 MODES: dict[str, tuple[Callable[..., Turn], str]] = {
     "torch eager": (torch_turn, "eager"),
-    "torch.compile, CUDA graphs": (torch_turn, "compile"),
+    "torch.compile, reduce-overhead": (torch_turn, "reduce-overhead"),
+    "torch.compile, max-autotune": (torch_turn, "max-autotune"),
     "torch, whole step a CUDA graph": (torch_turn, "graph"),
     "jax jit": (jax_turn, "jit"),
     "jax scan": (jax_turn, "scan"),
@@ -194,11 +197,14 @@ def main() -> None:
     parser.add_argument("rounds", type=int)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tf32", action="store_true")
+    parser.add_argument("--warm", type=float, default=1.0, help="seconds before the first time")
     options = parser.parse_args()
     make, mode = MODES[options.mode]
     turn = make(mode, options.device, options.batch, options.steps, options.tf32)
     first = turn()  # compiles, and gives the losses to compare
-    turn()
+    end = time.perf_counter() + options.warm
+    while time.perf_counter() < end:  # the clocks rise
+        turn()
     times = []
     for _ in range(options.rounds):
         start = time.perf_counter()
