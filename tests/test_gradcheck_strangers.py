@@ -43,6 +43,10 @@ def test_attributes_with_gradients_are_parameters():
     wrong = Attributes()
     wrong.factor = 3.0
     assert check(wrong, X).causes == ["scale"]
+    wrong.params, wrong.grads = {}, {}  # a base class's, never filled
+    assert check(wrong, X).causes == ["scale"]
+    wrong.params = {"scale": np.array(0.5)}  # another parameter stands there
+    assert check(wrong, X).root.name == "W"
 
 
 def test_nested_and_listed_parameters():

@@ -16,6 +16,7 @@ MODULES = (
     *("convolution", "norms", "attention", "recurrent", "losses", "flows", "activations"),
     *("linear", "other"),
     *("pictures", "scaling", "sequences", "targets", "operations", "habits"),
+    *("modern", "science"),
 )
 
 # The general cause that one would want said. A case may name two, joined by " or ".

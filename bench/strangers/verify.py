@@ -24,7 +24,7 @@ def listed(value):
 def parameters(layer):
     """Return {name: (holder, key, gradient's holder, gradient's key)}, of nested holders too."""
     own = {} if isinstance(layer, tuple) else vars(layer)
-    if "params" not in own:
+    if not own.get("params"):
         return {k: (own, k, own, "d" + k) for k in own if "d" + k in own and not callable(own[k])}
     found = {}
 
@@ -80,7 +80,8 @@ def compare(layer, inputs, rng, constants, others):
     later = run(copy.deepcopy(layer), [x.copy() for x in given])
     if any(not np.allclose(a, b, equal_nan=True) for a, b in zip(later, before, strict=True)):
         said.append("a second forward differs")
-    coarse = any(np.asarray(y).dtype == np.float32 for y in ys)
+    coarse = any(np.asarray(y).dtype in (np.float32, np.float16) for y in ys)
+    half = any(np.asarray(y).dtype == np.float16 for y in ys)
 
     def loss(name, index, h):
         twin, xs = copy.deepcopy(source), [x.copy() for x in given]
@@ -116,7 +117,8 @@ def compare(layer, inputs, rng, constants, others):
             said.append(f"{name}: not finite or misshapen")
             continue
         single = coarse or x.dtype == np.float32
-        h = (1e-2 if single else 1e-4) * (np.std(x) or np.max(np.abs(x), initial=0) or 1.0)
+        h = 0.1 if half else 1e-2 if single else 1e-4
+        h *= np.std(x) or np.max(np.abs(x), initial=0) or 1.0
         entries = list(np.ndindex(x.shape)) or [()]
         if len(entries) > 40:
             entries = [entries[i] for i in rng.permutation(len(entries))[:40]]
@@ -128,7 +130,8 @@ def compare(layer, inputs, rng, constants, others):
             sides = (f[0] - f[-1]) / h, (f[1] - f[0]) / h
             pairs.append((float(np.sum(g[e])), central, min(sides), max(sides), f[0]))
         a, c, low, high, f0 = np.array(pairs).T
-        noise = np.finfo("f4" if single else "f8").eps * (size + np.abs(f0).max()) / h
+        eps = np.finfo("f2" if half else "f4" if single else "f8").eps
+        noise = eps * (size + np.abs(f0).max()) / h
         room = (2e-2 if single else 1e-4) * np.maximum(np.abs(c[:-1]).max(), 1e-300) + 4 * noise
         bend = high - low > 1e-3 * np.maximum(np.abs(low), np.abs(high)) + 8 * noise
         ok = (np.abs(a - c) <= room) | (bend & (a >= low - room) & (a <= high + room))

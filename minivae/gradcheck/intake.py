@@ -112,14 +112,15 @@ def places(layer: Any, after: Any) -> list[Place]:
         A copy that has run backward: it shows which attributes have gradients.
     """
     params = _holder(layer, "params", "parameters")
-    if params is not None:
-        return [_of_path(path, holder) for path, holder in _leaves(params)]
-    found = _attributes(layer, after if after is not None else layer)
+    found = [_of_path(path, holder) for path, holder in _leaves(params)] if params else []
+    beside = _attributes(layer, after if after is not None else layer)
+    if found:
+        return found + [one for one in beside if not _shares(layer, one, found)]
     for key, inner in _inner(layer):
         other = _reached(after, key) if after is not None else None
         for one in places(inner, other):
-            found.append(_inside(key, one))
-    return found
+            beside.append(_inside(key, one))
+    return beside
 
 
 def put_arrays(layer: Any, where: list[Place], dtype: Any = None) -> None:
@@ -217,12 +218,22 @@ def _attributes(layer: Any, after: Any) -> list[Place]:
             spelling = None
         else:
             written = [s.format(name) for s in SPELLINGS]
-            written = [one for one in written if hasattr(after, one)]
+            written = [one for one in written if _is_numeric(getattr(after, one, None))]
             if not written or name in {s.format(n) for s in SPELLINGS for n in vars(layer)}:
                 continue
             spelling = written[0]
         found.append(_attribute(name, spelling))
     return found
+
+
+def _shares(layer: Any, one: Place, others: list[Place]) -> bool:
+    """Return whether an attribute is one of `params` under another name, or a view of them."""
+    value = np.asarray(one.value(layer))
+    known = [np.asarray(other.value(layer)) for other in others]
+    return any(
+        one.name == other.name or np.may_share_memory(value, array)
+        for other, array in zip(others, known, strict=True)
+    )
 
 
 def _attribute(name: str, spelling: str | None) -> Place:

@@ -126,7 +126,7 @@ class Subject:
     def _find_parameters(self) -> None:
         """Learn where parameters and gradients are: some are made by forward or by backward."""
         before = places(self.original, after=None)
-        if self.copyable and (not before or not getattr(self.original, "params", None)):
+        if self.copyable:
             probe = self._used()
             if self._lazy(probe, {one.name for one in before}):
                 self.original = self.layer  # which has run forward
