@@ -244,7 +244,7 @@ def load(kind, folder, content):
 
         path = folder / "checkpoint.npz"
         path.write_bytes(content)
-        vae, config, moments = read(path)
+        vae, config, moments, _ = read(path)
         text = np.frombuffer(json.dumps(config).encode(), np.uint8)
         assert np.isfinite(vae.theta).all() and vae.decode(np.zeros((1, vae.latent))).shape[0] == 1
         return [np.array(vae.theta), text, *(moments or ())]

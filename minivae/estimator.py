@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from minivae.data import Dataset
 from minivae.errors import ArgumentError
+from minivae.jobs import weighted
 from minivae.noise import generator
 from minivae.training import Training
 from minivae.vae import BLOCK
@@ -116,7 +117,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         X = self._taken(X)
         eps = generator(0, "score").standard_normal((self.n_samples, self.n_components))
         model = self.model_.twin()
-        blocks = [_log_p(model, X[i : i + ROWS], eps) for i in range(0, len(X), ROWS)]
+        blocks = [weighted(model, X[i : i + ROWS], eps)[0] for i in range(0, len(X), ROWS)]
         return np.concatenate(blocks) - np.log(self.scale_).sum()
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -204,14 +205,3 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.n_iter_ = training.epoch
         self._state = np.array(training.adam.m), np.array(training.adam.v), training.adam.steps
         return self
-
-
-def _log_p(model: Any, x: np.ndarray, eps: np.ndarray) -> np.ndarray:
-    """Return the importance-sampled log p of rows x (B, D), with the same eps (K, Z) for each."""
-    stats, weights = model.encoder.forward(x).copy(), np.empty((len(eps), len(x)))
-    for k, one in enumerate(eps):
-        z, log_q = model.posterior.forward(stats, np.tile(one, (len(x), 1)))
-        log_p = model.likelihood.forward(model.decoder.forward(z), x)
-        weights[k] = log_p + model.prior.forward(z) - log_q
-    top = weights.max(axis=0)
-    return top + np.log(np.exp(weights - top).mean(axis=0))

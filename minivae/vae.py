@@ -118,6 +118,9 @@ class VAE(Layer):
         self.image_shape = None if image_shape is None else tuple(image_shape)
         self.activation, self.norm = activation, norm
         self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
+        first = self.params.get("encoder.0.weight")
+        if hasattr(self.likelihood, "flags") and first is not None and first.ndim == 2:
+            first[:, self.likelihood.flags] = 0  # what was never missing in training says nothing
         if getattr(self.bound, "held", False) and self.posterior.score is None:
             raise ArgumentError(
                 f"bound {self.bound.kind} needs the slope of log q by z, which the posterior "

@@ -47,7 +47,7 @@ def small(tmp_path_factory):
 
 def content(path) -> str:
     """All that is loaded, as text to the last bit."""
-    vae, config, moments = checkpoint.read(path)
+    vae, config, moments, _ = checkpoint.read(path)
     arrays = [*vae.params.values(), *(moments or ())]
     return repr([config, vae.beta, vae.seed, *(a.tobytes() for a in arrays)])
 
@@ -211,7 +211,7 @@ def test_any_value_under_a_seal(small, tmp_path_factory, data):
 
     forged(path, change)
     with suppress(CheckpointError):
-        vae, config, moments = checkpoint.read(path)
+        vae, config, moments, _ = checkpoint.read(path)
         assert vae.sample(1).shape == (1, config["model"]["pixels"])
         assert moments[0].shape == vae.theta.shape
 

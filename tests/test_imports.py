@@ -16,7 +16,7 @@ ROOT = Path(minivae.__file__).parent
 # asked for; `parts` and `networks` before `vae`, which is composed of them.
 ORDER = """
     errors products inputs formulas params noise cuda backend layers parts networks vae optim
-    gradcheck storage data training runs looking exporting teaching estimator
+    gradcheck storage data training runs jobs looking exporting teaching estimator
     cli
 """.split()  # noqa: SIM905
 ALONE = {"errors", "params", "noise"}  # they import nothing of ours
@@ -31,6 +31,7 @@ OUTSIDE = {
     "sklearn": {"estimator"},
     "mpi4py": {"training"},
     "PIL": {"data", "teaching"},
+    "pyarrow": {"data"},
     "pytest": {"gradcheck"},
     "hypothesis": {"gradcheck"},
     "torch": {"gradcheck", "exporting"},

@@ -114,7 +114,7 @@ def test_a_text_names_a_part_and_is_written_again():
             text = getattr(part, "example", "") or part.kind
             found, settings = spec.find(parts, text, what)
             assert found is part
-            pixels = sum(settings.get("groups", (3,)))
+            pixels = part.width_of(**settings) if hasattr(part, "width_of") else 3
             assert spec.text(found(pixels, **settings)) == text
     assert spec.find(BOUNDS, "elbo", "bound") == (BOUNDS[0], {})
 

@@ -14,6 +14,7 @@ from minivae.cli.exercise import exercise
 from minivae.cli.explain import explore, manifold, trace, traverse
 from minivae.cli.export import export
 from minivae.cli.gradcheck import gradcheck
+from minivae.cli.jobs import anomalies, impute, similar
 from minivae.cli.learn import learn, play
 from minivae.cli.train import train
 from minivae.cli.use import check, encode, evaluate, info, interpolate, reconstruct, sample
@@ -38,6 +39,9 @@ for command in (
     reconstruct,
     interpolate,
     encode,
+    anomalies,
+    impute,
+    similar,
     export,
     trace,
     explore,

@@ -157,7 +157,13 @@ seed_option = click.option(
 data_option = click.option(
     "--data",
     metavar="NAME|PATH",
-    help="Data set: mnist, fashion-mnist, a folder, .npz or .npy. Default: that of the run.",
+    help="Data set: mnist, fashion-mnist, a folder, .npz, .npy, .csv. Default: that of the run.",
+)
+drop_option = click.option(
+    "--drop",
+    multiple=True,
+    metavar="COLUMN",
+    help="A table's column to leave out, such as labels. Several times, if need be.",
 )
 image_size_option = click.option(
     "--image-size", metavar="RxC", help="Size to which pictures of a folder are scaled."
@@ -223,7 +229,7 @@ def load_run_data(checkpoint: Any, data: str | None, image_size: str | None = No
         raise DataError("the checkpoint does not say on what it was trained: name it with --data")
     if data is None and image_size is None and max(known.get("image_shape", [0])) <= MAX_SIDE:
         image_size = "x".join(map(str, known["image_shape"])) if "image_shape" in known else None
-    loaded = load_data(source, image_size=image_size, notice=say)
+    loaded = load_data(source, image_size=image_size, units=checkpoint.units, notice=say)
     if loaded.train.shape[1] != checkpoint.vae.pixels:
         rows, columns = loaded.image_shape
         raise DataError(
@@ -251,3 +257,20 @@ def image_shape(checkpoint: Any) -> tuple[int, int]:
     pixels = checkpoint.vae.pixels
     side = round(pixels**0.5)
     return (side, side) if side * side == pixels else (1, pixels)
+
+
+def grey(rows: Any, units: Any) -> Any:
+    """Return rows that a model takes or gives as grey values from 0 to 1, to be drawn."""
+    return rows if units is None else units.drawn(units.cells(rows))
+
+
+def for_pictures(checkpoint: Any) -> None:
+    """Refuse a run of a table, which has no pictures."""
+    from minivae.data.tables import Table
+    from minivae.errors import ArgumentError
+
+    if isinstance(checkpoint.units, Table):
+        raise ArgumentError(
+            "this run is of a table, which has no pictures: minivae sample RUN --out FILE.csv, "
+            "minivae anomalies, impute or similar"
+        )

@@ -11,6 +11,8 @@ import click
 
 from minivae.cli.common import (
     data_option,
+    for_pictures,
+    grey,
     image_shape,
     image_size_option,
     load_run,
@@ -101,10 +103,14 @@ def explore(run: Path, data: str | None, image_size: str | None, out: Path) -> N
 
     One file without any network: open it, or send it to someone.
     """
+    from minivae.errors import ArgumentError
     from minivae.looking.explore import explore_page
     from minivae.storage.files import replacing
 
     saved = load_run(run)
+    for_pictures(saved)
+    if saved.units is not None and saved.units.likelihood != "bernoulli":
+        raise ArgumentError("the page draws numbers from 0 to 1: train with --scale minmax")
     loaded = load_run_data(saved, data, image_size)
     binarize = saved.config.get("data", {}).get("binarize", "none")
     page = explore_page(saved.vae, loaded, shown(run.resolve().stem), binarize).encode()
@@ -135,6 +141,7 @@ def traverse(
     from minivae.looking.latent import ACTIVE, by_use
 
     saved = load_run(run)
+    for_pictures(saved)
     loaded = load_run_data(saved, data, image_size)
     order, variance = by_use(encode_part(saved.vae, loaded)[0])
     units = [unit for unit in order if everything or variance[unit] > ACTIVE]
@@ -147,7 +154,8 @@ def traverse(
     z = np.zeros((len(units), steps, saved.vae.latent), np.float32)
     for row, unit in enumerate(units):
         z[row, :, unit] = values
-    images = saved.vae.decode(z.reshape(-1, saved.vae.latent)).reshape(*z.shape[:2], -1)
+    images = grey(saved.vae.decode(z.reshape(-1, saved.vae.latent)), saved.units)
+    images = images.reshape(*z.shape[:2], -1)
     names = [f"z[{unit}]  {variance[unit]:.2f}" for unit in units]
     plots.save_traverse(out, images, loaded.image_shape, [float(f"{v:.3g}") for v in values], names)
     tell(
@@ -173,6 +181,7 @@ def manifold(run: Path, count: int, out: Path) -> None:
     from minivae.looking import plots
 
     saved = load_run(run)
+    for_pictures(saved)
     latent = saved.vae.latent
     if latent != 2:
         raise ArgumentError(
@@ -181,6 +190,7 @@ def manifold(run: Path, count: int, out: Path) -> None:
         )
     values = [NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)]
     across, up = np.meshgrid(values, values)
-    images = saved.vae.decode(np.stack([across, up], axis=-1).reshape(-1, 2).astype(np.float32))
+    z = np.stack([across, up], axis=-1).reshape(-1, 2).astype(np.float32)
+    images = grey(saved.vae.decode(z), saved.units)
     plots.save_manifold(out, images.reshape(count, count, -1), image_shape(saved), values)
     tell(f"{count} x {count} points of the plane in {shown(out)}")

@@ -26,7 +26,7 @@ def table() -> list[dict[str, str]]:
                 rows.append(row | {"source": (part.__doc__ or "").partition("\n")[0]})
                 continue
             asked = _Asked()
-            width = sum(settings.get("groups", (3,)))
+            width = made.width_of(**settings) if hasattr(made, "width_of") else 3
             layer: Any = made(width, backend=asked, **settings)
             own = ", ".join(layer.own_shapes)
             row |= {"own parameters": own, "CUDA": asked.answer(), "source": part.source}

@@ -19,6 +19,8 @@ from minivae.cli.common import (
     Finite,
     Layers,
     backend_options,
+    drop_option,
+    grey,
     image_size_option,
     open_backend,
     say,
@@ -94,9 +96,22 @@ class Every(click.ParamType):
     default="mnist",
     metavar="NAME|PATH",
     show_default=True,
-    help="mnist, fashion-mnist, a folder (IDX files or pictures), .npz or .npy.",
+    help="mnist, fashion-mnist, a folder (IDX files or pictures), .npz or .npy; a table: .csv, "
+    ".tsv or .parquet.",
 )
 @image_size_option
+@click.option(
+    "--scale",
+    type=click.Choice(["standard", "minmax"]),
+    help="Of arrays of any range: mean 0 and deviation 1 (likelihood gaussian), or 0 to 1.",
+)
+@drop_option
+@click.option(
+    "--category",
+    multiple=True,
+    metavar="COLUMN",
+    help="A table's column whose numbers are names of categories. Several times, if need be.",
+)
 @backend_options
 @click.option(
     "--epochs",
@@ -247,6 +262,9 @@ def train(
     ctx: click.Context,
     data: str,
     image_size: str | None,
+    scale: str | None,
+    drop: tuple[str, ...],
+    category: tuple[str, ...],
     backend: str,
     device: int | None,
     precision: str,
@@ -281,6 +299,7 @@ def train(
 ) -> None:
     """Train a VAE and write checkpoint, history and pictures into a run directory."""
     from minivae.data import NAMES, load_data
+    from minivae.data.tables import Table
     from minivae.runs import checkpoint
     from minivae.runs.directory import RunDirectory
     from minivae.runs.snapshots import FILE, Snapshots, discard
@@ -302,8 +321,21 @@ def train(
         if resume:
             folder, loaded = find_run(out, ctx)
         else:
-            loaded = load_data(data, image_size=image_size, notice=None if quiet else say)
+            loaded = load_data(
+                data,
+                image_size=image_size,
+                scale=scale,
+                drop=drop,
+                category=category,
+                notice=None if quiet else say,
+            )
             folder = out or Path("runs") / loaded.name
+            if isinstance(loaded.units, Table):
+                if snapshots:
+                    raise click.UsageError("--snapshots are pictures, and a table has none")
+                hidden, latent, batch_size, epochs, threads = for_table(ctx)
+            if loaded.units is not None and not _given(ctx, "likelihood"):
+                likelihood = loaded.units.likelihood
             schedule = beta if isinstance(beta, str) else ""
             vae = VAE(
                 *(loaded.train.shape[1], hidden, latent, 1.0 if schedule else beta, seed),
@@ -371,6 +403,13 @@ def train(
                         f"{training.best_epoch}: the parameters are those of then"
                     )
                 tell(f"test loss {last.test_loss:.2f} nats per image; results in {shown(folder)}")
+
+
+def for_table(ctx: click.Context) -> tuple[Any, ...]:
+    """Return hidden, latent, batch size, epochs and threads: those given, or what suits a table."""
+    suits = {"hidden": (64, 32), "latent": 5, "batch_size": 64, "epochs": 200, "threads": 1}
+    chosen = {name: ctx.params[name] if _given(ctx, name) else suits[name] for name in suits}
+    return tuple(chosen.values())
 
 
 def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: Any = None) -> None:
@@ -459,10 +498,11 @@ def find_run(out: Path | None, ctx: click.Context) -> tuple[Path, Any]:
 
     data, size = ctx.params["data"], ctx.params["image_size"]
     if out is None:
-        loaded = load_data(data, image_size=size, notice=say)
+        options = {name: ctx.params[name] for name in ("scale", "drop", "category")}
+        loaded = load_data(data, image_size=size, **options, notice=say)
         folder = Path("runs") / loaded.name
-        checkpoint.read(folder)  # says if there is none, before a directory is made
-        return folder, loaded
+        saved = checkpoint.read(folder)  # says if there is none, before a directory is made
+        return folder, loaded if saved.units is None else load_run_data(saved, data, size)
     return out, load_run_data(checkpoint.read(out), data if _given(ctx, "data") else None, size)
 
 
@@ -514,14 +554,17 @@ def draw_snapshots(folder: Path, film: Any, shape: tuple[int, int]) -> None:
 
 
 def draw_pictures(folder: Path, training: Any) -> None:
-    """Write the four pictures of a run."""
+    """Write the pictures of a run: of a table, loss and latent space alone."""
+    from minivae.data.tables import Table
     from minivae.looking import plots
 
-    vae, data = training.vae, training.data
-    x = data.pixels(rows=slice(32))
+    vae, data, units = training.vae, training.data, training.data.units
     plots.save_loss(folder / "loss.png", training.history)
-    plots.save_grid(folder / "samples.png", vae.sample(64), data.image_shape, 8)
-    plots.save_pairs(folder / "reconstructions.png", x, vae.reconstruct(x), data.image_shape, 8)
+    if not isinstance(units, Table):
+        x = data.pixels(rows=slice(32))
+        pair, shape = (grey(x, units), grey(vae.reconstruct(x), units)), data.image_shape
+        plots.save_grid(folder / "samples.png", grey(vae.sample(64), units), shape, 8)
+        plots.save_pairs(folder / "reconstructions.png", *pair, shape, 8)
     mu, _ = vae.encode(data.pixels(rows=slice(10_000)))
     labels = data.test_labels
     plots.save_latent(folder / "latent.png", mu, None if labels is None else labels[: len(mu)])

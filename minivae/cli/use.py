@@ -14,7 +14,7 @@ import click
 from minivae.cli.common import (
     backend_options,
     data_option,
-    image_shape,
+    grey,
     image_size_option,
     json_option,
     load_run,
@@ -128,16 +128,20 @@ def evaluate(
 
 @click.command()
 @run_argument
-@click.option("-n", "count", type=click.IntRange(1, 10_000), default=64, show_default=True)
+@click.option(
+    "-n", "--n", "count", type=click.IntRange(1, 10_000_000), default=64, show_default=True
+)
 @seed_option
-@out_option("samples.png", show_default=True)
-def sample(run: Path, count: int, seed: int, out: Path) -> None:
-    """Draw z from the prior and write the decoded images as a picture."""
-    from minivae.looking import plots
+@out_option(None, help="A .png, .npz or .csv file. [samples.png; of a table samples.csv]")
+def sample(run: Path, count: int, seed: int, out: Path | None) -> None:
+    """Draw z from the prior and write what it decodes to, as a picture or in the data's units."""
+    from minivae import jobs
+    from minivae.cli.jobs import write_rows
 
     saved = load_run(run)
-    columns = max(1, round(count**0.5))
-    plots.save_grid(out, saved.vae.sample(count, seed), image_shape(saved), columns)
+    rows = jobs.sample(saved, count, seed)
+    out = out or Path(f"samples.{'csv' if isinstance(rows, dict) else 'png'}")
+    write_rows(out, rows, saved)
     tell(f"{count} samples in {shown(out)}")
 
 
@@ -146,15 +150,30 @@ def sample(run: Path, count: int, seed: int, out: Path) -> None:
 @data_option
 @image_size_option
 @click.option("-n", "count", type=click.IntRange(1, 10_000), default=32, show_default=True)
-@out_option("reconstructions.png", show_default=True)
-def reconstruct(run: Path, data: str | None, image_size: str | None, count: int, out: Path) -> None:
-    """Write test images with their reconstructions below them as a picture."""
+@out_option(None, help="[reconstructions.png; of a table reconstructions.csv]")
+def reconstruct(
+    run: Path, data: str | None, image_size: str | None, count: int, out: Path | None
+) -> None:
+    """Write test images with their reconstructions below them as a picture.
+
+    Of a table the reconstructions of its test rows are written, in the columns' own units.
+    """
+    from minivae.cli.jobs import write_rows
+    from minivae.data.tables import Table
     from minivae.looking import plots
 
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
     x = loaded.pixels(rows=slice(count), dtype=saved.vae.dtype)
-    plots.save_pairs(out, x, saved.vae.reconstruct(x), loaded.image_shape, min(8, len(x)))
+    means = saved.vae.reconstruct(x)
+    if isinstance(saved.units, Table):
+        out = out or Path("reconstructions.csv")
+        write_rows(out, saved.units.cells(means), saved)
+        tell(f"reconstructions of {len(x)} test rows in {shown(out)}")
+        return
+    out = out or Path("reconstructions.png")
+    pair = grey(x, saved.units), grey(means, saved.units)
+    plots.save_pairs(out, *pair, loaded.image_shape, min(8, len(x)))
     tell(f"{len(x)} images and their reconstructions in {shown(out)}")
 
 
@@ -164,37 +183,58 @@ def reconstruct(run: Path, data: str | None, image_size: str | None, count: int,
 @image_size_option
 @click.option("-n", "count", type=click.IntRange(2, 1000), default=12, show_default=True)
 @click.option("--pairs", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option("--from", "first", type=click.IntRange(0), help="A test row, counted from 0, ...")
+@click.option("--to", "last", type=click.IntRange(0), help="... and another: one walk from it.")
 @seed_option
-@out_option("interpolation.png", show_default=True)
+@out_option(None, help="[interpolation.png; of a table interpolation.csv]")
 def interpolate(
     run: Path,
     data: str | None,
     image_size: str | None,
     count: int,
     pairs: int,
+    first: int | None,
+    last: int | None,
     seed: int,
-    out: Path,
+    out: Path | None,
 ) -> None:
     """Walk in latent space from one test image to another, a row for each pair.
 
-    At the ends of a row stand the two images themselves.
+    At the ends of a row stand the two images themselves. Of a table it is one walk, in the
+    columns' own units.
     """
     import numpy as np
 
+    from minivae import jobs
+    from minivae.cli.jobs import write_rows
+    from minivae.data.tables import Table
     from minivae.looking import plots
     from minivae.noise import generator
 
+    if (first is None) != (last is None):
+        raise click.UsageError("--from and --to name the two ends of a walk: give both")
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
-    rng = generator(seed, "interpolate")
-    chosen = rng.choice(len(loaded.test), 2 * pairs, replace=2 * pairs > len(loaded.test))
+    pairs = 1 if first is not None or isinstance(saved.units, Table) else pairs
+    if first is not None:
+        chosen = np.array([jobs.numbered(i, loaded.test) for i in (first, last)])
+    else:
+        rng = generator(seed, "interpolate")
+        chosen = rng.choice(len(loaded.test), 2 * pairs, replace=2 * pairs > len(loaded.test))
     x = loaded.pixels(rows=chosen, dtype=saved.vae.dtype)
     mu, _ = saved.vae.encode(x)
     share = np.linspace(0, 1, count, dtype=mu.dtype)[None, :, None]
     walk = mu[:pairs, None] * (1 - share) + mu[pairs:, None] * share
     images = saved.vae.decode(walk.reshape(-1, saved.vae.latent)).reshape(pairs, count, -1)
     rows = np.concatenate([x[:pairs, None], images, x[pairs:, None]], axis=1)
-    plots.save_grid(out, rows.reshape(-1, x.shape[1]), loaded.image_shape, count + 2)
+    rows = rows.reshape(-1, x.shape[1])
+    if isinstance(saved.units, Table):
+        out = out or Path("interpolation.csv")
+        write_rows(out, saved.units.cells(rows), saved)
+        tell(f"a walk of {count} rows in {shown(out)}, between two test rows")
+        return
+    out = out or Path("interpolation.png")
+    plots.save_grid(out, grey(rows, saved.units), loaded.image_shape, count + 2)
     tell(f"{pairs} walks of {count} images in {shown(out)}, between the two test images of each")
 
 

@@ -7,19 +7,24 @@ Pixels stay as they came, uint8 or float32, and become numbers in [0, 1] a batch
 reads of 8 MiB that keep nothing.
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minivae.data.columns import CATEGORY, TEXT, Columns, is_table, read_columns
 from minivae.data.pictures import MAX_SIDE
 from minivae.data.pixels import RowSubset, gather
 from minivae.data.sources import MAP_ABOVE, read_source
+from minivae.data.tables import Scale, Table
 from minivae.errors import ArgumentError, DataError, shown
 
 BLOCK = 8 << 20
@@ -40,14 +45,18 @@ class Dataset:
         (N,) int64, or None.
     image_shape
         (rows, columns) of one image; rows times columns is D.
+    units
+        What made the rows of a table's columns, or of numbers of another range, and makes them
+        again; None where they are as they came.
     """
 
     name: str
-    train: "np.ndarray | RowSubset"
-    test: "np.ndarray | RowSubset"
+    train: np.ndarray | RowSubset
+    test: np.ndarray | RowSubset
     train_labels: np.ndarray | None
     test_labels: np.ndarray | None
     image_shape: tuple[int, int]
+    units: Table | Scale | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -97,13 +106,18 @@ class Dataset:
 
 
 def load_data(
-    source: str | os.PathLike = "mnist",
+    source: Any = "mnist",
     *,
+    labels: Any = None,
     image_size: str | tuple[int, int] | None = None,
+    scale: str | None = None,
+    drop: Sequence[str] = (),
+    category: Sequence[str] = (),
+    units: Table | Scale | None = None,
     seed: int = 0,
     notice: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """Load a data set by name, or from a file or folder.
+    """Load a data set by name, from a file or folder, or from what Python holds.
 
     Parameters
     ----------
@@ -111,9 +125,21 @@ def load_data(
         "mnist" (comes with the package), "fashion-mnist" (downloaded once), or a path: a folder
         of IDX files under MNIST's names (plain or gzipped), a folder of PNG or JPEG pictures, an
         .npz (`x_train`, `x_test`, `y_train`, `y_test`, all but the first optional; or one array),
-        or an .npy. Arrays hold images or rows: uint8, booleans, or floats in [0, 1].
+        or an .npy. Arrays hold images or rows: uint8, booleans, or floats in [0, 1]. An array
+        itself will do. A table: a .csv, .tsv or .parquet file, a DataFrame, or a mapping of names
+        to columns; its numbers are standardised, its texts are categories, and cells may be empty.
+    labels
+        One whole number for each row of an array.
     image_size
         "28x28" or (28, 28), rows by columns: pictures are scaled to it, rows are shown by it.
+    scale
+        For arrays of any range: "standard" (mean 0, deviation 1) or "minmax" (0 to 1). Columns of
+        rows (N, D) each by itself, all pixels of pictures (N, rows, columns) together.
+    drop, category
+        Names of a table's columns that are left out (labels, say), or that hold categories though
+        they look like numbers.
+    units
+        Those of data already known, which this is to be measured in.
     seed
         Chooses the tenth held out for testing where the data have no test part.
     notice
@@ -127,20 +153,48 @@ def load_data(
     Raises
     ------
     DataError
-        An unknown name; a file that is missing, damaged, empty, out of range or of another size.
+        An unknown name; a file that is missing, damaged, empty, out of range or of another size;
+        a column that a model cannot use, or another than `units` has.
     """
     if seed < 0:
         raise ArgumentError(f"seed must be 0 or more, not {seed}")
     say = notice or (lambda line: None)
+    if isinstance(units, Table) or (units is None and is_table(source)):
+        if scale is not None or labels is not None:
+            raise ArgumentError("tables are standardised: scale and labels are for arrays")
+        name = _name(source, "table")
+        kinds = dict.fromkeys(category, CATEGORY) | dict.fromkeys(drop, TEXT)
+        cells = read_columns(source, units.kinds() if units else kinds)
+        units = units or Table.learn(cells, shown(name), drop, category)
+        rows = units.rows(cells, shown(name))
+        train, _, test, _ = _hold_out(rows, None, seed, shown(name), say, "rows")
+        return Dataset(name, train, test, None, None, (1, units.width), units)
+    if drop or category:
+        raise ArgumentError("columns are a table's: give a .csv or .parquet file, or a DataFrame")
     size = parse_size(image_size)
-    where = shown(source)
-    name, x_train, y_train, x_test, y_test = read_source(source, size, say)
+    where = shown(_name(source, "array"))
+    if isinstance(source, str | os.PathLike):
+        if labels is not None:
+            raise ArgumentError("labels belong to an array; a file holds its own")
+        name, x_train, y_train, x_test, y_test = read_source(source, size, say)
+        where = shown(source)
+    else:
+        name = where
+        x_train, x_test, y_test = np.asarray(source), None, None
+        y_train = None if labels is None else np.asarray(labels)
     shape = _image_shape(x_train, size, f"{where}: the training part")
-    x_train = _pixels(x_train, f"{where}: the training part")
+    if scale is not None and units is None:
+        flat = x_train.reshape(len(x_train), -1)
+        units = Scale.learn(flat, scale, where, together=x_train.ndim > 2)
+
+    def read(x: np.ndarray, size: tuple[int, int] | None, part: str) -> np.ndarray:
+        _image_shape(x, size, part)
+        return _pixels(x, part) if units is None else units.rows(x.reshape(len(x), -1), part)
+
+    x_train = read(x_train, size, f"{where}: the training part")
     y_train = _labels(y_train, len(x_train), f"{where}: the training part")
     if x_test is not None:
-        _image_shape(x_test, shape, f"{where}: the test part")
-        x_test = _pixels(x_test, f"{where}: the test part")
+        x_test = read(x_test, shape, f"{where}: the test part")
         if x_test.dtype != x_train.dtype:
             raise DataError(
                 f"{where}: test images are {x_test.dtype.name}, training images "
@@ -152,7 +206,45 @@ def load_data(
     if x_train.dtype == np.uint8 and not isinstance(x_train, RowSubset) and x_train.max() <= 1:
         say(f"{where}: no pixel is above 1 of 255, so all are nearly black; "
             f"save 0 and 1 as booleans or floats")  # fmt: skip
-    return Dataset(name, x_train, x_test, y_train, y_test, shape)
+    return Dataset(name, x_train, x_test, y_train, y_test, shape, units)
+
+
+def load_rows(
+    source: Any, units: Table | Scale | None, drop: Sequence[str] = ()
+) -> tuple[np.ndarray, Columns]:
+    """Return all rows of new data (N, D), as a model with these units takes them, and its columns.
+
+    Nothing is held out; of arrays with a test part it is that part. Columns that the model does not
+    know, those of `drop` among them, come as texts; arrays have none.
+
+    Raises
+    ------
+    DataError
+        As `load_data`.
+    """
+    if isinstance(units, Table):
+        if not is_table(source):
+            raise DataError(f"{shown(_name(source, 'the data'))} is no table: give a .csv file")
+        cells = read_columns(source, units.kinds() | dict.fromkeys(drop, TEXT))
+        known = {name: column for name, column in cells.items() if name not in drop}
+        return units.rows(known, shown(_name(source, "the table"))), cells
+    if isinstance(source, str | os.PathLike):
+        _, x, _, test, _ = read_source(source, None, lambda line: None)
+        x = x if test is None else test
+    else:
+        x = np.asarray(source)
+    where = shown(_name(source, "the array"))
+    _image_shape(x, None, where)
+    if units is None:
+        return _pixels(x, where), {}
+    return units.rows(x.reshape(len(x), -1), where), {}
+
+
+def _name(source: Any, otherwise: str) -> str:
+    """Return what a data set is called: after its file, if it has one."""
+    if not isinstance(source, str | os.PathLike):
+        return otherwise
+    return Path(source).stem or otherwise
 
 
 def parse_size(image_size: str | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -216,7 +308,8 @@ def _pixels(x: np.ndarray, where: str) -> np.ndarray:
             raise DataError(
                 f"{where} has a pixel that is no number (NaN); pixels must lie in [0, 1]"
                 if np.isnan(low)
-                else f"{where} has floats from {low:g} to {high:g}; pixels must lie in [0, 1]"
+                else f"{where} has floats from {low:g} to {high:g}; pixels must lie in [0, 1]: "
+                "--scale standard or minmax"
             )
     return x if _map_of(x) is not None else np.ascontiguousarray(x, np.float32)
 
@@ -263,15 +356,17 @@ def _labels(y: np.ndarray | None, count: int, where: str) -> np.ndarray | None:
     return y.astype(np.int64)
 
 
-def _hold_out(x, y, seed: int, where: str, say: Callable[[str], None]) -> tuple:
+def _hold_out(
+    x: Any, y: Any, seed: int, where: str, say: Callable[[str], None], what: str = "images"
+) -> tuple:
     """Split off a seeded tenth for testing; a mapped file is split by row numbers alone."""
     count = len(x) // 10 or 1
     if len(x) < 2:
-        raise DataError(f"{where} has a single image; at least 2 are needed, one to test on")
+        raise DataError(f"{where} has a single {what[:-1]}; at least 2 are needed, one to test on")
     # The bit stream itself: NumPy keeps it for ever, which it does not promise of permutation().
     order = np.argsort(np.random.PCG64([seed, 0x7E57]).random_raw(len(x)), kind="stable")
     test, train = np.sort(order[:count]), np.sort(order[count:])
-    say(f"no test part: {count:,} of {len(x):,} images held out for testing (seed {seed})")
+    say(f"no test part: {count:,} of {len(x):,} {what} held out for testing (seed {seed})")
     y_train, y_test = (None, None) if y is None else (y[train], y[test])
     if _map_of(x) is not None:
         return RowSubset(x, train), y_train, RowSubset(x, test), y_test

@@ -69,7 +69,7 @@ def _from_path(path: Path, size: tuple[int, int] | None, say: Callable[[str], No
         if not path.exists():
             raise DataError(
                 f"no data named {where!r}: the names are {', '.join(NAMES)}; anything else must "
-                f"be the path of an existing folder, .npz or .npy file"
+                f"be the path of an existing folder, .csv, .parquet, .npz or .npy file"
             )
         if path.suffix.lower() == ".npz":
             return _from_npz(path)
@@ -82,7 +82,7 @@ def _from_path(path: Path, size: tuple[int, int] | None, say: Callable[[str], No
         if isinstance(error, DataError):
             raise
         raise DataError(f"{where} cannot be a path: {error}") from None
-    raise DataError(f"{where} is neither a folder nor an .npz or .npy file")
+    raise DataError(f"{where} is neither a folder nor a .csv, .parquet, .npz or .npy file")
 
 
 def _idx_file(folder: Path, part: str, kind: str) -> Path | None:

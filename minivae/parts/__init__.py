@@ -20,11 +20,12 @@ from minivae.parts.planar_posterior import PlanarPosterior
 from minivae.parts.poisson import Poisson
 from minivae.parts.standard_normal import StandardNormal
 from minivae.parts.student import Student
+from minivae.parts.table import Table
 
 LIKELIHOODS = (
     *(Bernoulli, ContinuousBernoulli, DiscretisedLogistic, Poisson, NegativeBinomial),
     *(Gaussian, FixedGaussian, FeatureGaussian, DecodedGaussian, OptimalGaussian, Student),
-    Categorical,
+    *(Categorical, Table),
 )
 POSTERIORS = (GaussianPosterior, FullPosterior, PlanarPosterior)
 PRIORS = (StandardNormal, Mixture, VampPrior)

@@ -57,7 +57,7 @@ class Categorical(Pixelwise):
 
     def __init__(self, pixels: int, groups: tuple[int, ...] = (), **settings: Any) -> None:
         super().__init__(pixels, **settings)
-        if sum(groups) != pixels or min(groups, default=0) < 2:
+        if self.width_of(groups) != pixels or min(groups, default=0) < 2:
             raise ArgumentError(
                 f"the data have {pixels} columns: say which belong together, at least 2 a group "
                 f"and {pixels} in all, as in categorical:3,4,2 for 9"
@@ -65,6 +65,11 @@ class Categorical(Pixelwise):
         self.groups = groups
         self.starts = np.cumsum((0, *groups[:-1]))
         self.constants = (self.starts,)
+
+    @staticmethod
+    def width_of(groups: tuple[int, ...]) -> int:
+        """Return how many columns a row has."""
+        return sum(groups)
 
     def outside(self, x: Array) -> Array:
         """Return where x is in no group of one 1 and zeros, (B, D)."""

@@ -19,6 +19,7 @@ UNIT = "numbers from 0 to 1"
 LEVELS = "grey levels, k/255"
 COUNTS = "whole numbers from 0"
 ONE_HOT = "one 1 in each group of columns, and zeros"
+TABLE = "numbers, their flags, then one-hot groups"
 ANY = "any numbers"
 
 
@@ -110,6 +111,10 @@ class Pixelwise(Likelihood):
         """Return log p(x|eta) of each image, (B,), in nats; keep its slopes."""
         log_p, self.slopes, self.own_slopes = self._pass(eta, x, 1.0, "slopes", "own slopes")
         return log_p.sum(axis=1)
+
+    def each(self, eta: Array, x: Array) -> Array:
+        """Return log p of each pixel, (B, D), of which `forward` is the sum; nothing is kept."""
+        return self._pass(eta, x, 1.0, "slopes", "own slopes")[0]
 
     def backward(self, dlog_p: Array) -> Array:
         """Return deta for dlog_p (B,), and overwrite the gradients of own parameters."""

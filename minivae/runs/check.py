@@ -53,7 +53,7 @@ def check(path: str | os.PathLike[str]) -> Iterator[Finding]:
             left = "left by a process that is no more: the next training removes it"
             yield Finding(shown(part.name), left if orphan(part) else "is being written")
     if "data" in saved.config:
-        yield _data(saved.config["data"])
+        yield _data(saved)
 
 
 def _history(path: Path, known: list[Record]) -> Finding:
@@ -76,14 +76,16 @@ def _frames(path: Path) -> Finding:
         return Finding(path.name, str(error), True)
 
 
-def _data(known: dict) -> Finding:
+def _data(saved: checkpoint.Checkpoint) -> Finding:
     """Look whether the data are there, and those that the run was trained on."""
+    known = saved.config["data"]
     source = known["source"] or (known["name"] in NAMES and known["name"])
     if not source:
         return Finding("data", "the checkpoint does not say where they lie")
     try:
         size = "x".join(map(str, known["image_shape"][:2])) if os.path.isdir(source) else None
-        same = load_data(source, image_size=size).fingerprint == known["fingerprint"]
+        loaded = load_data(source, image_size=size, units=saved.units)
+        same = loaded.fingerprint == known["fingerprint"]
     except DataError as error:
         return Finding("data", str(error), True)
     said = "those that it was trained on" if same else "not what the run was trained on"

@@ -14,6 +14,7 @@ import numpy as np
 
 from minivae import __version__
 from minivae.data import Dataset
+from minivae.data.tables import Scale, Table
 from minivae.errors import ArgumentError, CheckpointError, NotFiniteError, shown
 from minivae.runs import claims
 from minivae.storage import sealed
@@ -28,12 +29,14 @@ class Checkpoint(NamedTuple):
     """What a checkpoint file holds, besides the numbers already put into the model.
 
     `config` has the keys "format", "minivae", "model"; of a training also "data", "training" and
-    "history" (a list of `Record`). All values are of the right type and fit one another.
+    "history" (a list of `Record`). All values are of the right type and fit one another. `units`
+    are those of the data, where they were a table or scaled.
     """
 
     vae: VAE
     config: dict[str, Any]
     moments: tuple[np.ndarray, ...] | None
+    units: Table | Scale | None = None
 
 
 def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = None) -> None:
@@ -68,6 +71,8 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
         rows = np.array(training.history, np.float64)
         arrays[claims.HISTORY] = rows.reshape(-1, len(Record._fields))
         data, source = training.data, training.source
+        if data.units is not None:
+            arrays[claims.UNITS] = np.frombuffer(data.units.text().encode(), np.uint8)
         config["data"] = {
             "name": shown(data.name),
             "source": source if source.isprintable() else "",
@@ -104,7 +109,7 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
 
 def judge(vae: VAE) -> None:
     """Raise ArgumentError if a model has more arrays than a checkpoint can hold."""
-    sealed.judge(len(vae.params) + 4)  # two moments, the best parameters, the history
+    sealed.judge(len(vae.params) + 5)  # two moments, the best parameters, history, units
 
 
 def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
@@ -137,12 +142,13 @@ def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
         # Keys not known are passed over; arrays not known would be a state that is lost.
         vae = claims.model(config, arrays, backend)
         moments = claims.training(config, arrays, vae) if "training" in config else None
+        units = claims.units(arrays, vae)
         if arrays:
             raise ValueError(f"the array {min(arrays)} does not belong to it")
     except (KeyError, TypeError, ValueError, OverflowError, NotFiniteError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise CheckpointError(f"{shown(file)} is not a minivae checkpoint: {reason}") from None
-    return Checkpoint(vae, config, moments)
+    return Checkpoint(vae, config, moments, units)
 
 
 def load(path: str | os.PathLike[str], backend: Any = "numpy") -> VAE:
@@ -161,7 +167,7 @@ def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") 
     CheckpointError
         If it holds no training, or was trained on other data.
     """
-    vae, config, moments = read(path, backend)
+    vae, config, moments, _ = read(path, backend)
     if moments is None:
         raise CheckpointError(f"{shown(path)} holds a model alone: it cannot be resumed")
     known, state = config["data"], config["training"]

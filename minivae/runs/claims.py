@@ -16,7 +16,9 @@ import numpy as np
 
 from minivae import optim
 from minivae.data import BINARIZE
+from minivae.data.tables import Scale, Table, parse
 from minivae.errors import NotFiniteError
+from minivae.parts import spec
 from minivae.products import LIBRARIES
 from minivae.training import Record
 from minivae.vae import VAE, shapes
@@ -24,7 +26,7 @@ from minivae.vae import VAE, shapes
 MODEL = ("pixels", "hidden", "latent", "beta", "seed", "dtype")
 PARTS = ("likelihood", "posterior", "prior", "bound", "activation", "norm")  # absent: default
 SHAPE = "image_shape"  # absent: not said
-HISTORY = "history"
+HISTORY, UNITS = "history", "units"
 OPTIONS: dict[str, Any] = {  # of a training, and what they were before there were others
     "optimizer": "adam",
     "clip": None,
@@ -108,6 +110,20 @@ def training(
     if state["best_epoch"]:
         moments.append("best")
     return tuple(_take(arrays, f"adam.{name}", vae.theta.shape, vae.dtype) for name in moments)
+
+
+def units(arrays: dict[str, np.ndarray], vae: VAE) -> Table | Scale | None:
+    """Return the units of the data, taken out of `arrays`, if it has any; they must be its."""
+    text = arrays.pop(UNITS, None)
+    if text is None:
+        return None
+    if text.dtype != np.uint8 or text.ndim != 1:
+        raise ValueError("its units are no text")
+    units = parse(text.tobytes().decode())
+    kind = spec.text(vae.likelihood)
+    if units.width != vae.pixels or (isinstance(units, Table) and units.likelihood != kind):
+        raise ValueError("its units are not those of its model")
+    return units
 
 
 def _sides(shape: Any, pixels: int) -> None:

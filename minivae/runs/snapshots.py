@@ -62,7 +62,9 @@ class Snapshots:
 
     def take(self, training: Training) -> None:
         """Decode the noise and keep the frame; a disk that fails is no reason to stop training."""
-        images = training.vae.sample(IMAGES)
+        images, units = training.vae.sample(IMAGES), training.data.units
+        if units is not None:
+            images = units.drawn(units.cells(images)).astype(np.float32)
         self.frames.append(np.round(images * np.float32(255)).astype(np.uint8))
         self.epochs.append(training.epoch)
         try:

@@ -12,7 +12,7 @@ import numpy as np
 from minivae.data.dataset import Dataset
 from minivae.errors import DataError, shown
 from minivae.parts import LIKELIHOODS
-from minivae.parts.likelihood import ANY, LEVELS, ONE_HOT, UNIT
+from minivae.parts.likelihood import ANY, LEVELS, ONE_HOT, TABLE, UNIT
 
 BLOCK = 1000  # rows at a time
 
@@ -35,7 +35,7 @@ def check_support(likelihood: Any, data: Dataset, binarize: str = "none") -> Non
         fits = [
             other.kind
             for other in LIKELIHOODS
-            if other.support != ONE_HOT  # its groups are for the user to say
+            if other.support not in (ONE_HOT, TABLE)  # their groups are for the user to say
             and _first_outside(other(rows.shape[1]), data, part, binarize) is None
         ]
         remedy = f": --likelihood {fits[0]} fits" if fits else ""

@@ -68,6 +68,32 @@ def one_hot(rows, columns):
     return torch.cat(each, 1)
 
 
+class Cells:
+    """A number, its flag, and the groups; what is missing is integrated out."""
+
+    def __init__(self, eta, own):
+        self.number = D.Normal(eta[:, :1], torch.exp(floor(own["raw"]) / 2))
+        self.groups = Groups(eta[:, 2:], own)
+
+    def log_prob(self, x):
+        """Sum over what is there."""
+        there = torch.stack([1 - x[:, 1], x[:, 2:5].sum(1), x[:, 5:].sum(1)], 1)
+        whole = torch.where(x[:, 2:] == 0, 0, x[:, 2:])
+        whole[:, 0] += 1 - there[:, 1]  # any category: its part is left out below
+        whole[:, 3] += 1 - there[:, 2]
+        each = [self.number.log_prob(x[:, :1]), self.groups.log_prob(whole)]
+        return torch.where(there == 1, torch.cat(each, 1), 0)
+
+
+def cells(rows, columns):
+    """Draw rows of which all but the first lack something."""
+    x = torch.cat([torch.randn(rows, 1), torch.zeros(rows, 1), one_hot(rows, columns)], 1)
+    x[1:3, :2] = torch.tensor([0.0, 1.0])
+    x[2:4, 2:5] = 0
+    x[4, 5:] = 0
+    return x
+
+
 def levels(rows, columns):
     """Draw grey levels, with black and white among them."""
     x = torch.randint(256, (rows, columns)) / 255
@@ -105,7 +131,9 @@ LIKELIHOODS = {
         lambda eta, own: D.StudentT(5.0, eta, torch.exp(own["logscale"])),
     ),
     "categorical": (1, {}, one_hot, Groups),
+    "table": (1, {"raw": torch.tensor([-0.7])}, cells, Cells),
 }
+WIDTHS = {"categorical": sum(GROUPS), "table": 2 + sum(GROUPS)}
 
 
 def golden(kind, given, made, rows, own=()):
@@ -183,7 +211,7 @@ def main() -> None:
     arrays = {}
     for seed, (kind, (width, own, make, distribution)) in enumerate(LIKELIHOODS.items()):
         torch.manual_seed(seed)
-        pixels = sum(GROUPS) if kind == "categorical" else PIXELS
+        pixels = WIDTHS.get(kind, PIXELS)
         eta = (2 * torch.randn(ROWS, width * pixels)).requires_grad_()
         x, weights = make(ROWS, PIXELS), torch.randn(ROWS)
         own = {name: value.double().requires_grad_() for name, value in own.items()}
