@@ -1,5 +1,7 @@
 """The traced step: it is the engine's, its formulas say what was computed, its checks can fail."""
 
+import base64
+import io
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,6 +169,23 @@ def test_the_page_links_names_and_escapes_the_title():
     assert "<summary>minivae/formulas.py:" in page
     assert "def relu_backward(" in page
     assert "src=" not in page
+
+
+def test_the_page_shows_images_weights_and_gradients_as_pictures():
+    x = generator(1, "x").random((3, 30))
+    page = trace_page(trace_step(VAE(30, hidden=(20,), latent=2), x), "pictures", (5, 6))
+    shown = re.findall(
+        r'<article id="e\d+">\n<p class="made"><b>([^<]*)</b>((?:.|\n)*?)</article>', page
+    )
+    pictures = {name: body for name, body in shown if "<img" in body}
+    weights = {"encoder.0.weight", "decoder.2.weight"}
+    assert set(pictures) == {"x", "logits", "dlogits"} | weights | {
+        f"d({name})" for name in weights
+    }
+    assert "the first 16 columns as pictures: blue -" in pictures["decoder.2.weight"]
+    data = re.search(r"base64,([^\"]*)", pictures["x"])[1]
+    dots = image.imread(io.BytesIO(base64.b64decode(data)))[2:7, 2:8, 0]  # inside the gap of 2
+    np.testing.assert_allclose(dots, x[0].reshape(5, 6), atol=1 / 255)
 
 
 @pytest.fixture(scope="module")

@@ -71,18 +71,19 @@ def trace(
         if data is not None:
             raise click.UsageError("--data needs a RUN: without one the two tiny images are given")
         vae, x = tiny()
-        title = "One training step of a tiny VAE"
+        title, shape = "One training step of a tiny VAE", None
     else:
         saved = load_run(run)
         loaded = load_run_data(saved, data, image_size)
         vae, title = saved.vae, f"One training step of {shown(run.resolve().stem)}"
+        shape = image_shape(saved)
         cut = saved.config.get("data", {}).get("binarize") == "threshold"
         binarize = "threshold" if cut else "none"
         x = loaded.pixels("train", slice(count), binarize=binarize, dtype=vae.dtype)
     traced = trace_step(vae, x, seed, checks)
     if html is not None:
         with replacing(html) as file:
-            file.write(trace_page(traced, title).encode())
+            file.write(trace_page(traced, title, shape).encode())
         tell(f"{shown(html)}: open it in a browser")
     if png is not None:
         from minivae.looking import plots

@@ -21,11 +21,14 @@ GAP = 2  # pixels between images of a grid, before scaling
 TALLEST = 120  # an image is scaled up by a whole factor until it would pass this many dots
 
 
-def sheet(images: np.ndarray, shape: tuple[int, int], columns: int, gap: int = GAP) -> np.ndarray:
-    """Return images (N, D) side by side, row after row, on white: one picture."""
+def sheet(
+    images: np.ndarray, shape: tuple[int, int], columns: int, gap: int = GAP, ground: float = 1
+) -> np.ndarray:
+    """Return images (N, D) side by side, row after row, on white or another ground: one picture."""
     height, width = shape
     rows = -(-len(images) // columns)
-    out = np.ones((rows * (height + gap) + gap, columns * (width + gap) + gap), np.float32)
+    size = rows * (height + gap) + gap, columns * (width + gap) + gap
+    out = np.full(size, ground, np.float32)
     for i, picture in enumerate(images):
         top = gap + i // columns * (height + gap)
         left = gap + i % columns * (width + gap)

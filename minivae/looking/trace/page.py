@@ -6,14 +6,18 @@ What is in a trace is decided in steps.py, how numbers are written in report.py.
 from __future__ import annotations
 
 import inspect
+import io
 import re
 from html import escape
 from importlib.resources import files
 
 import numpy as np
+from matplotlib import colormaps, image
 
 from minivae import formulas
 from minivae.errors import shown
+from minivae.looking.pages import data_uri
+from minivae.looking.plots.pictures import sheet
 from minivae.looking.trace.report import (
     PARTS,
     by_part,
@@ -26,16 +30,21 @@ from minivae.looking.trace.report import (
 from minivae.looking.trace.steps import SMALL, Trace
 from minivae.looking.trace.writer import Made
 
+PICTURES = 16  # of an array whose rows, or columns, are images
 NAME = re.compile(r"d\([\w.]+\)|[A-Za-z_][\w.]*")
 
 
-def trace_page(trace: Trace, title: str) -> str:
-    """Return the trace as an HTML page; the title is shown as text, whatever is in it."""
+def trace_page(trace: Trace, title: str, images: tuple[int, int] | None = None) -> str:
+    """Return the trace as an HTML page; the title is shown as text, whatever is in it.
+
+    With the shape of the images, (rows, columns), arrays of as many numbers in each row or column
+    are shown as pictures too: images, what the decoder gives, weights, and all their gradients.
+    """
     places = {entry.name: f"e{i}" for i, entry in enumerate(trace.entries)}
     body = []
     for part, entries in by_part(trace):
         body.append(f'<section aria-labelledby="{part}"><h2 id="{part}">{escape(PARTS[part])}</h2>')
-        body += [_article(entry, places) for entry in entries]
+        body += [_article(entry, places, images) for entry in entries]
         body.append("</section>")
     contents = " \u00b7 ".join(
         f'<a href="#{part}">{escape(PARTS[part].split(":")[0].split(",")[0])}</a>' for part in PARTS
@@ -45,7 +54,8 @@ def trace_page(trace: Trace, title: str) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
+style-src 'unsafe-inline'">
 <title>{escape(shown(title))}: one training step</title>
 <style>
 {files("minivae.looking.trace").joinpath("page.css").read_text("utf-8")}</style>
@@ -62,7 +72,7 @@ read what ran. To do it yourself: <code>minivae exercise list</code>.</p>
 """
 
 
-def _article(entry: Made, places: dict[str, str]) -> str:
+def _article(entry: Made, places: dict[str, str], images: tuple[int, int] | None) -> str:
     shape = f' <span class="shape">{entry.value.shape}</span>' if entry.value.ndim else ""
     made = f" = {_linked(entry, places)}" if entry.formula else ""
     lines = [f'<article id="{places[entry.name]}">']
@@ -83,12 +93,37 @@ def _article(entry: Made, places: dict[str, str]) -> str:
             f'<th scope="col">numeric</th></tr>{rows}</table>'
         )
     lines.append("</div>")
+    if images is not None and entry.value.ndim == 2:
+        lines.append(_pictures(entry.value, images))
     if entry.checks:
         lines.append(f'<div class="where">largest difference {differences(entry.checks)}</div>')
     if entry.place:
         lines.append(_source(entry))
     lines.append("</article>")
     return "\n".join(lines)
+
+
+def _pictures(value: np.ndarray, shape: tuple[int, int]) -> str:
+    """Return the first rows, or columns, of an array as pictures, if they are images."""
+    pixels = shape[0] * shape[1]
+    rows = value if value.shape[1] == pixels else value.T
+    if rows.shape[1] != pixels:
+        return ""
+    axis, rows = "rows" if rows is value else "columns", rows[:PICTURES]
+    most = float(np.abs(rows).max()) or 1.0
+    light = rows.min() >= 0 and most <= 1
+    given = rows if light else rows / most
+    picture = sheet(given, shape, min(8, len(rows)), ground=light)
+    colours = colormaps["gray" if light else "RdBu_r"]
+    file = io.BytesIO()
+    image.imsave(file, picture, vmin=0 if light else -1, vmax=1, cmap=colours, format="png")
+    scale = "black 0, white 1" if light else f"blue {-most:.3g}, white 0, red {most:.3g}"
+    said = f"the first {len(rows)} {axis} as pictures: {scale}"
+    address = data_uri(file.getvalue(), "image/png")
+    return (
+        f'<figure class="pictures"><img alt="{said}" src="{address}" width="{2 * len(picture[0])}">'
+        f"<figcaption>{said}</figcaption></figure>"
+    )
 
 
 def _linked(entry: Made, places: dict[str, str]) -> str:
