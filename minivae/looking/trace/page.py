@@ -27,7 +27,7 @@ from minivae.looking.trace.report import (
     numeric_of,
     summary,
 )
-from minivae.looking.trace.steps import SMALL, Trace
+from minivae.looking.trace.steps import SHOWN, Trace
 from minivae.looking.trace.writer import Made
 
 PICTURES = 16  # of an array whose rows, or columns, are images
@@ -143,7 +143,7 @@ def _linked(entry: Made, places: dict[str, str]) -> str:
 
 def _table(value: np.ndarray, caption: str) -> str:
     lines = numbers(value)
-    if value.size > SMALL:
+    if value.size > SHOWN:
         cells = f"<tr><td>{lines[0]}</td></tr>"
     else:
         cells = "".join(

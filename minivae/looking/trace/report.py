@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minivae.looking.trace.steps import SMALL, Trace
+from minivae.looking.trace.steps import SHOWN, Trace
 from minivae.looking.trace.writer import Check, Made
 
 PARTS = {
@@ -58,12 +58,14 @@ def by_part(trace: Trace) -> Iterator[tuple[str, list[Made]]]:
 
 def numbers(value: np.ndarray) -> list[str]:
     """Return a small array as rows of numbers, a large one as its statistics."""
-    if value.size > SMALL:
+    if value.size > SHOWN:
         return [
             f"mean {value.mean():.4g}, deviation {value.std():.4g}, "
             f"smallest {value.min():.4g}, largest {value.max():.4g}"
         ]
-    rows = value.reshape(-1, value.shape[-1] if value.ndim else 1)
+    width = value.shape[-1] if value.ndim else 1
+    wide = width > 8
+    rows = np.split(value.ravel(), range(8, value.size, 8)) if wide else value.reshape(-1, width)
     return ["  ".join(_number(v, value) for v in row) for row in rows]
 
 

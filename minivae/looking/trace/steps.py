@@ -17,7 +17,8 @@ from minivae.noise import generator
 from minivae.optim import Adam
 from minivae.vae import VAE, Terms
 
-SMALL = 16  # an array of that many numbers is shown, and checked, whole
+SMALL = 16  # an array of that many numbers is checked whole
+SHOWN = 32  # and of that many shown whole: all parameters of the tiny model
 H = 1e-5  # step of the central differences
 
 
