@@ -23,6 +23,7 @@ _HOME = {
     "load_data": "data",
     "train": "training",
     "evaluate": "training",
+    "Run": "runs.run",
     "save": "runs.checkpoint",
     "load": "runs.checkpoint",
     "export": "exporting",

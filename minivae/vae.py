@@ -7,13 +7,14 @@ and loop are elsewhere.
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minivae import networks
+from minivae import networks, views
 from minivae.backend import Backend, get_backend
 from minivae.errors import ArgumentError, BackendError
 from minivae.inputs import checked
@@ -175,6 +176,22 @@ class VAE(Layer):
         parts = ("likelihood", "posterior", "prior", "bound")
         kinds = {name: spec.text(getattr(self, name)) for name in parts}
         return {name: getattr(self, name) for name in sizes} | kinds
+
+    def __repr__(self) -> str:
+        """Return the call that makes such a model; what is left to its default is left out."""
+        own = {"dtype": self.dtype.name, "backend": self.backend.name}
+        hidden = tuple(type(h).__name__ if isinstance(h, Layer) else h for h in self.hidden)
+        defaults = inspect.signature(VAE).parameters
+        said = [
+            f"{name}={value!r}"
+            for name, value in (self.spec() | own | {"hidden": hidden}).items()
+            if value != defaults[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(said)})"
+
+    def _repr_html_(self) -> str:
+        facts = {name: value for name, value in self.spec().items() if value is not None}
+        return views.facts(repr(self), facts | {"parameters": f"{self.parameters.size:,}"})
 
     @property
     def noise(self) -> int:

@@ -15,8 +15,8 @@ ROOT = Path(minivae.__file__).parent
 # A wing (a folder) is one name here. `cuda` comes before `backend`, which opens it when it is
 # asked for; `parts` and `networks` before `vae`, which is composed of them.
 ORDER = """
-    errors products inputs formulas params noise cuda backend layers parts networks vae optim
-    gradcheck storage data training runs jobs looking exporting teaching estimator
+    errors views products inputs formulas params noise cuda backend layers parts networks vae optim
+    gradcheck storage data looking training runs jobs exporting teaching estimator
     cli
 """.split()  # noqa: SIM905
 ALONE = {"errors", "params", "noise"}  # they import nothing of ours
@@ -37,6 +37,8 @@ OUTSIDE = {
     "torch": {"gradcheck", "exporting"},
     "onnx": {"exporting"},
     "safetensors": {"exporting"},
+    "tensorboard": {"runs"},
+    "tqdm": {"training"},
     "jax": {"gradcheck"},
     "autograd": {"gradcheck"},
     "threadpoolctl": {"training", "gradcheck", "cli"},
@@ -141,6 +143,7 @@ def test_the_reading_of_imports_sees_them():
 
 
 HEAVY = ("numpy", "matplotlib", "cupy", "PIL", "threadpoolctl")
+HEAVY += ("onnx", "safetensors", "tensorboard", "torch", "sklearn", "pandas", "tqdm", "mpi4py")
 
 
 @pytest.mark.parametrize(
@@ -157,6 +160,7 @@ HEAVY = ("numpy", "matplotlib", "cupy", "PIL", "threadpoolctl")
                 ["sample", "--help"],
                 ["encode", "--help"],
                 ["info", "--help"],
+                ["export", "--help"],
             )
         ),
     ],

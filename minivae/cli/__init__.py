@@ -9,6 +9,7 @@ import click
 
 from minivae import __version__
 from minivae.cli.common import Commands
+from minivae.cli.compare import compare
 from minivae.cli.course import course
 from minivae.cli.exercise import exercise
 from minivae.cli.explain import explore, manifold, trace, traverse
@@ -35,6 +36,7 @@ def main() -> None:
 for command in (
     train,
     evaluate,
+    compare,
     sample,
     reconstruct,
     interpolate,

@@ -6,6 +6,7 @@ asked for, interruptions are answered, and pictures drawn at the end.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 from collections import deque
@@ -26,6 +27,7 @@ from minivae.cli.common import (
     say,
     tell,
 )
+from minivae.cli.compare import show_compared
 from minivae.cli.interrupt import Interrupts
 from minivae.cli.progress import Progress
 from minivae.errors import ArgumentError, MinivaeError, NotFiniteError, shown
@@ -255,6 +257,22 @@ class Every(click.ParamType):
     help="Decode the same noise after every epoch: snapshots.gif. A resumed run goes on with it.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory. Default: runs/DATA.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="NAME=A,B",
+    help="A run for each value of an option, such as --set lr=1e-3,3e-4 --set beta=1,4: all that "
+    "go together. Values with commas in them are parted by semicolons. The same command again "
+    "goes on.",
+)
+@click.option(
+    "--log",
+    "logs",
+    type=click.Choice(["jsonl", "tensorboard"]),
+    multiple=True,
+    help="Write each epoch's numbers into the run's directory for other programs too.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run that is there, as it was set.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
 @click.pass_context
@@ -293,6 +311,8 @@ def train(
     ranks: str | None,
     every: Any,
     snapshots: bool,
+    sets: tuple[str, ...],
+    logs: tuple[str, ...],
     out: Path | None,
     resume: bool,
     overwrite: bool,
@@ -302,10 +322,13 @@ def train(
     from minivae.data.tables import Table
     from minivae.runs import checkpoint
     from minivae.runs.directory import RunDirectory
+    from minivae.runs.logs import open_log
     from minivae.runs.snapshots import FILE, Snapshots, discard
     from minivae.training import Training
     from minivae.vae import VAE
 
+    if sets:
+        return train_grid(ctx)
     shared = None if ranks is None else open_ranks()
     quiet = shared is not None and shared.rank > 0
     with nullcontext() if shared is None else shared.together(say):
@@ -372,8 +395,9 @@ def train(
                 stop = lambda training: shared.any(False)  # noqa: E731
                 deque(training.run(training.epochs or epochs, after_step=stop), maxlen=0)
                 return
+        opened = [open_log(kind, folder) for kind in logs]
         # Only now: an option that cannot be leaves no directory behind.
-        with RunDirectory(folder, say, every) as run:
+        with RunDirectory(folder, say, every, opened) as run:
             if resume:
                 epochs, threads = training.epochs or epochs, training.threads
                 run.write_history(training.history)
@@ -467,6 +491,58 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
             f"{run.failed}: the trained model is in {shown(folder)} instead; its pictures are "
             f"drawn with {again}"
         )
+
+
+def train_grid(ctx: click.Context) -> None:
+    """Train a run for each choice of the values that --set names; those that are there go on."""
+    from minivae.runs import checkpoint
+
+    if ctx.params["ranks"]:
+        raise click.UsageError("--set trains one run after another: it goes without --ranks")
+    chosen = dict(_values(text, ctx) for text in ctx.params["sets"])
+    base = ctx.params["out"] or Path("runs") / f"{Path(ctx.params['data']).stem}-grid"
+    folders, failed = [], False
+    for values in itertools.product(*chosen.values()):
+        texts, settings = [text for text, _ in values], [value for _, value in values]
+        folder = base / ",".join(map("=".join, zip(chosen, texts, strict=True)))
+        folders.append(folder)
+        there = (folder / checkpoint.FILE).exists() and not ctx.params["overwrite"]
+        if there:
+            epoch = checkpoint.read(folder).config.get("training", {}).get("epoch", 0)
+            if epoch >= ctx.params["epochs"]:
+                say(f"{shown(folder)} has its {epoch} epochs")
+                continue
+        say(f"{'going on with' if there else 'training'} {shown(folder)}")
+        again = click.Context(ctx.command, parent=ctx.parent, info_name=ctx.info_name)
+        for name in ctx.params:
+            source = ctx.get_parameter_source(name)
+            assert source is not None
+            again.set_parameter_source(name, source)
+        for name in chosen:
+            again.set_parameter_source(name, click.core.ParameterSource.COMMANDLINE)
+        again.params = {
+            **{**ctx.params, **dict(zip(chosen, settings, strict=True))},
+            **{"sets": (), "out": folder, "resume": there, "overwrite": not there},
+        }
+        try:
+            with again:
+                again.invoke(ctx.command.callback, **again.params)
+        except MinivaeError as error:  # of this run: the others may do
+            failed = True
+            say(f"Error: {error}")
+    show_compared(folders, base / "curves.png")
+    raise SystemExit(failed)
+
+
+def _values(text: str, ctx: click.Context) -> tuple[str, list[tuple[str, Any]]]:
+    """Return an option's name and its values, each as it was written and as it is meant."""
+    name, equals, rest = text.partition("=")
+    name = name.strip().lstrip("-").replace("-", "_")
+    options = {option.name: option for option in ctx.command.params}
+    if not equals or name not in (*FIXED, "lr", "samples", "free_bits"):
+        raise click.UsageError(f"--set {text!r}: give an option's name and values, lr=1e-3,3e-4")
+    texts = [part.strip() for part in rest.split(";" if ";" in rest else ",")]
+    return name, [(part, options[name].type_cast_value(ctx, part)) for part in texts]
 
 
 def open_ranks() -> Any:

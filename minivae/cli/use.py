@@ -68,6 +68,7 @@ def evaluate(
     """Print a model's loss on a data set, with the conditions of the number."""
     from minivae.cli.progress import Count
     from minivae.looking.latent import active_units
+    from minivae.runs.run import elbo, settings
     from minivae.training import evaluate as evaluate_rows
     from minivae.training import log_likelihood
 
@@ -80,7 +81,10 @@ def evaluate(
     active = active_units(encode_part(saved.vae, loaded, part, limit)[0])
     draws = saved.vae.bound.samples
     result = {
+        "run": shown(run),
+        "settings": settings(saved.config),
         "loss": terms.loss,
+        "elbo": elbo(saved.vae, terms.nll, terms.kl),
         "nll": terms.nll,
         "kl": terms.kl,
         "unit": "nats per image",
@@ -279,6 +283,11 @@ def info(run: Path | None, parts: bool, as_json: bool) -> None:
         return
     facts = machine_facts() if run is None else run_facts(run)
     if as_json:
+        if run is not None:
+            from minivae.runs.run import Run
+
+            one = Run(run)
+            facts |= {"run": shown(run), "settings": one.settings, "result": one.result}
         print_json(facts)
         return
     if run is None:

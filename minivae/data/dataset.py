@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from minivae import views
 from minivae.data.columns import CATEGORY, TEXT, Columns, is_table, read_columns
 from minivae.data.pictures import MAX_SIDE
 from minivae.data.pixels import RowSubset, gather
@@ -76,6 +77,24 @@ class Dataset:
                 for start in np.linspace(0, max(0, len(part) - 64), 64).astype(np.int64):
                     sha.update(np.ascontiguousarray(part[start : start + 64]))
         return sha.hexdigest()
+
+    def __repr__(self) -> str:
+        """Return one line: the name, how many images of which size, and whether labelled."""
+        return f"<Dataset {', '.join(f'{k}: {v}' for k, v in self._facts().items())}>"
+
+    def _repr_html_(self) -> str:
+        return views.facts("Dataset", self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        labelled = self.train_labels is not None
+        return {
+            "name": shown(self.name),
+            "training": f"{len(self.train):,}",
+            "test": f"{len(self.test):,}",
+            "images": "x".join(map(str, self.image_shape)),
+            "pixels": self.train.dtype.name,
+            "labels": "yes" if labelled else "no",
+        }
 
     def pixels(
         self,

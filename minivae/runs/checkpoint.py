@@ -199,5 +199,5 @@ def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") 
     for name in ("epoch", "step", "nll_sum", "kl_sum", "seconds", "epochs", "threads", "computed"):
         setattr(training, name, state[name])
     training.source = known["source"]
-    training.history = list(config["history"])
+    training.history[:] = config["history"]
     return training

@@ -11,13 +11,14 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from minivae.errors import ArgumentError, MinivaeError, WriteError, shown
 from minivae.runs import checkpoint
+from minivae.runs.logs import Log
 from minivae.storage.files import make_folder, replacing
 from minivae.storage.lock import open_lock, orphan, take
 from minivae.training import Record, Training
@@ -71,6 +72,8 @@ class RunDirectory:
         Called with each message for the user.
     cadence : Cadence
         When `step` and `epoch` write a checkpoint.
+    logs : sequence of callable
+        Each is called with the record of every epoch: see logs.py.
 
     Raises
     ------
@@ -83,8 +86,9 @@ class RunDirectory:
         path: str | os.PathLike[str],
         notice: Callable[[str], None] = lambda line: None,
         cadence: Cadence = EVERY_EPOCH,
+        logs: Sequence[Log] = (),
     ) -> None:
-        self.path, self.notice, self.cadence = Path(path), notice, cadence
+        self.path, self.notice, self.cadence, self.logs = Path(path), notice, cadence, logs
         self.failed: WriteError | None = None  # why the last file could not be written
         self._lock: IO[str] | None = None
         self._saved: tuple[int, int] | None = None  # epoch and step of the last checkpoint
@@ -135,11 +139,16 @@ class RunDirectory:
             self.save(training)
 
     def epoch(self, training: Training) -> None:
-        """Write the history, and a checkpoint if one is due after this epoch."""
+        """Write the history and the logs, and a checkpoint if one is due after this epoch."""
         if self.cadence.due(training):
             self.save(training)
         else:
             self.write_history(training.history)
+        try:
+            for log in self.logs:
+                log(training.history[-1])
+        except WriteError as error:
+            self._warn(error)
 
     def save(self, training: Training) -> bool:
         """Write checkpoint and history; on failure say so once, and return False.

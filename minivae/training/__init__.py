@@ -4,6 +4,8 @@ Only names are gathered here; loop.py tells how a run goes.
 """
 
 from minivae.training.evaluation import evaluate, log_likelihood
-from minivae.training.loop import Record, Training, train
+from minivae.training.history import History, Record
+from minivae.training.loop import Training
+from minivae.training.session import Epochs, train
 
-__all__ = ["Record", "Training", "evaluate", "log_likelihood", "train"]
+__all__ = ["Epochs", "History", "Record", "Training", "evaluate", "log_likelihood", "train"]

@@ -10,7 +10,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,25 +23,12 @@ from minivae.optim import optimizer as make_optimizer
 from minivae.training import schedules
 from minivae.training.crew import cores, kernel
 from minivae.training.evaluation import evaluate
+from minivae.training.history import History, Record
 from minivae.training.ranks import Ranks
 from minivae.training.steps import open_steps
 from minivae.training.support import check_support
 from minivae.training.watch import CHECK, Watch
 from minivae.vae import VAE
-
-
-class Record(NamedTuple):
-    """What an epoch gave: losses in nats per image, wall-clock seconds, images per second."""
-
-    epoch: int
-    train_loss: float
-    train_nll: float
-    train_kl: float
-    test_loss: float
-    test_nll: float
-    test_kl: float
-    seconds: float
-    images_per_second: float
 
 
 class Training:
@@ -72,7 +59,7 @@ class Training:
         The optimizer, Adam or another.
     epoch, step : int
         Epochs finished, and steps finished in the epoch under way.
-    history : list of Record
+    history : History
         One record for each epoch finished.
     epochs, threads : int or None
         What the last `run` was asked for.
@@ -159,7 +146,7 @@ class Training:
         self.best_epoch, self.best_loss = 0, math.inf
         self.epoch = self.step = 0
         self.nll_sum = self.kl_sum = self.seconds = 0.0  # of the epoch under way
-        self.history: list[Record] = []
+        self.history = History()
         self.epochs: int | None = None
         self.threads: int | None = None
         self.products = products
@@ -275,21 +262,21 @@ class Training:
         start = time.perf_counter() - self.seconds
         self.begin()
         self._watch.keep()
-        while self.step < self.steps_per_epoch:
-            try:
+        try:
+            while self.step < self.steps_per_epoch:
                 loss = self.take_step()
-            except BaseException:  # some numbers may be new by now, and others old
-                steps.close()
-                self._watch.restore()
-                raise
-            self.seconds = time.perf_counter() - start
-            if loss is not None and not math.isfinite(loss):
-                raise self._watch.diagnose(steps)
-            if self.step % CHECK == 0 and not steps.asynchronous:
-                self.sync()
-            if after_step is not None and after_step(self):
-                self.sync()
-                return False
+                self.seconds = time.perf_counter() - start
+                if loss is not None and not math.isfinite(loss):
+                    raise self._watch.diagnose(steps)
+                if self.step % CHECK == 0 and not steps.asynchronous:
+                    self.sync()
+                if after_step is not None and after_step(self):
+                    self.sync()
+                    return False
+        except BaseException:  # some numbers may be new by now, and others old
+            steps.close()
+            self._watch.restore()
+            raise
         self.sync()
         self.seconds = time.perf_counter() - start  # a device may have been behind
         return True
@@ -367,38 +354,3 @@ def _fits(vae: VAE, images: int) -> None:
             f"{images} images of {vae.bound.samples} samples need about {each * images / 1e9:.0f} "
             f"GB, more than this machine's {most / 1e9:.0f}: {remedy}"
         )
-
-
-def train(
-    vae: VAE,
-    data: Dataset,
-    epochs: int = 50,
-    batch_size: int = 128,
-    lr: float = 1e-3,
-    seed: int = 0,
-    binarize: str = "none",
-    threads: int | None = None,
-    products: str | None = None,
-) -> Iterator[Record]:
-    """Train a model; yield one `Record` an epoch.
-
-    Parameters
-    ----------
-    vae : VAE
-        Trained in place.
-    data : Dataset
-        From `load_data`.
-    epochs, batch_size, lr, seed
-        As of Adam; a batch larger than the data set is the whole data set.
-    binarize : str
-        "none", "threshold", or "sampled" (pixels drawn anew each epoch).
-    threads : int, optional
-        Threads on the CPU; None: the cores available to this process.
-    products : str, optional
-        What computes matrix products on the CPU: "numpy" or "onednn"; None: the quicker
-        one, as `products.choose` says.
-    """
-    training = Training(
-        vae, data, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize, products=products
-    )
-    return training.run(epochs, threads=threads)

@@ -5,8 +5,9 @@ Walks through the latent space are in walks.py, animations in animation.py.
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,18 +50,32 @@ def save_pairs(
     path: Path, images: np.ndarray, others: np.ndarray, shape: tuple[int, int], columns: int
 ) -> None:
     """Write rows of images (N, D), each row with the row of its counterparts below it."""
+    save_grid(path, paired(images, others, columns), shape, columns)
+
+
+def paired(images: np.ndarray, others: np.ndarray, columns: int) -> np.ndarray:
+    """Return rows of images (N, D), each row with the row of its counterparts after it."""
     rows = []
     for start in range(0, len(images), columns):
         for part in (images[start : start + columns], others[start : start + columns]):
             blank = np.ones((columns - len(part), part.shape[1]), part.dtype)
             rows += [part, blank]
-    save_grid(path, np.concatenate(rows), shape, columns)
+    return np.concatenate(rows)
 
 
-def save_loss(path: Path, history: Sequence[Any]) -> None:
-    """Write training and test loss, and the test loss's two parts, over the epochs."""
+class Plot(Figure):
+    """A figure that a notebook shows whether or not pyplot was imported."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, dpi=110, format="png")
+        return file.getvalue()
+
+
+def loss(history: Sequence[Any]) -> Figure:
+    """Return a figure: training and test loss, and the test loss's two parts, over the epochs."""
     epochs = [record.epoch for record in history]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Plot(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(epochs, [r.train_loss for r in history], label="training", marker=".")
     left.plot(epochs, [r.test_loss for r in history], label="test", marker=".")
@@ -72,24 +87,84 @@ def save_loss(path: Path, history: Sequence[Any]) -> None:
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    save_figure(figure, path)
+    return figure
+
+
+def save_loss(path: Path, history: Sequence[Any]) -> None:
+    """Write the figure `loss`."""
+    save_figure(loss(history), path)
+
+
+def curves(histories: Mapping[str, Sequence[Any]]) -> Figure:
+    """Return a figure: the test loss of several runs over the epochs, each under its name."""
+    figure = Plot(figsize=(9, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, history in histories.items():
+        axes.plot([r.epoch for r in history], [r.test_loss for r in history], label=name)
+    axes.set(xlabel="epoch", ylabel="test loss (nats per image)")
+    if len(histories) <= 20:
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def grid(images: np.ndarray, shape: tuple[int, int], columns: int) -> Figure:
+    """Return a figure: images (N, D) with pixels in [0, 1] as a grid of that many columns."""
+    picture = sheet(images, shape, columns)
+    height, width = picture.shape
+    figure = Plot(figsize=(6, 6 * height / width))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(picture, vmin=0, vmax=1, cmap="gray")
+    axes.set_axis_off()
+    return figure
+
+
+def samples(vae: Any, n: int = 64, seed: int = 0, shape: tuple[int, int] | None = None) -> Figure:
+    """Return a figure of n images that a model draws; their shape is the model's if not said."""
+    return grid(vae.sample(n, seed), shape or _shape(vae), max(1, round(n**0.5)))
+
+
+def reconstructions(vae: Any, data: Any, n: int = 32, columns: int = 8) -> Figure:
+    """Return a figure of test images of a data set, each row above that of its reconstructions."""
+    x = data.pixels(rows=slice(n), dtype=vae.dtype)
+    return grid(paired(x, vae.reconstruct(x), columns), data.image_shape, columns)
+
+
+def latent(vae: Any, data: Any, n: int = 10_000) -> Figure:
+    """Return the figure `dots` of a model's mu for test images of a data set."""
+    mu, _ = vae.encode(data.pixels(rows=slice(n), dtype=vae.dtype))
+    labels = data.test_labels
+    return dots(mu, None if labels is None else labels[:n])
+
+
+def _shape(vae: Any) -> tuple[int, int]:
+    """Return rows and columns of a model's images; a single row if they are no square."""
+    if vae.image_shape is not None:
+        return tuple(vae.image_shape[:2])
+    side = round(vae.pixels**0.5)
+    return (side, side) if side * side == vae.pixels else (1, vae.pixels)
 
 
 def save_latent(path: Path, mu: np.ndarray, labels: np.ndarray | None) -> None:
-    """Write mu (N, Z) as dots in the plane of its two main directions, coloured by label (N,)."""
+    """Write the figure `dots`."""
+    save_figure(dots(mu, labels), path)
+
+
+def dots(mu: np.ndarray, labels: np.ndarray | None) -> Figure:
+    """Return a figure: mu (N, Z) in the plane of its main directions, coloured by label (N,)."""
     plane = main_plane(mu)
-    dots = plane.of(mu)
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    points = plane.of(mu)
+    figure = Plot(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.subplots()
     if labels is None:
-        axes.scatter(*dots.T, s=3, linewidths=0)
+        axes.scatter(*points.T, s=3, linewidths=0)
     else:
         names = np.unique(labels)
         colours = colormaps["tab10" if len(names) <= 10 else "turbo"]
         for i, name in enumerate(names):
             colour = colours(i if len(names) <= 10 else i / (len(names) - 1))
             chosen = labels == name
-            axes.scatter(*dots[chosen].T, s=3, linewidths=0, color=colour, label=str(name))
+            axes.scatter(*points[chosen].T, s=3, linewidths=0, color=colour, label=str(name))
         if len(names) <= 20:
             axes.legend(frameon=False, markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
     shares = " and ".join(f"{share:.0%}" for share in plane.shares)
@@ -99,7 +174,7 @@ def save_latent(path: Path, mu: np.ndarray, labels: np.ndarray | None) -> None:
         title=f"mu of the test images: {shares} of its variance",
     )
     axes.spines[["top", "right"]].set_visible(False)
-    save_figure(figure, path)
+    return figure
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -1,0 +1,52 @@
+"""The command that lays runs side by side: compare.
+
+What is compared is for runs/run.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from minivae.cli.common import json_option, out_option, print_json, say, tell
+from minivae.errors import CheckpointError, shown
+
+
+@click.command()
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@json_option
+@out_option(None, help="Draw the test losses over the epochs into this PNG.")
+def compare(runs: tuple[Path, ...], as_json: bool, out: Path | None) -> None:
+    """Lay RUNS side by side: the settings in which they differ, and their losses.
+
+    What is no run is passed over, so that runs/* will do. elbo is the evidence lower bound at beta
+    1, in nats per image, whatever beta a run was trained with: higher is better.
+    """
+    show_compared(runs, out, as_json)
+
+
+def show_compared(folders: Sequence[Path], out: Path | None, as_json: bool = False) -> None:
+    """Print a row for each run, and draw the curves if there is a file for them."""
+    from minivae.runs.run import Run, as_text, compare
+
+    found = []
+    for folder in folders:
+        try:
+            found.append(Run(folder))
+        except CheckpointError as error:
+            say(f"note: {error}")
+    if not found:
+        raise CheckpointError("none of these is a run: train one (minivae train)")
+    rows = compare(found)
+    if as_json:
+        print_json(rows)
+    else:
+        tell("\n".join(as_text(rows)))
+    if out is not None:
+        from minivae.looking import plots
+
+        curves = {shown(run.path.name): run.history for run in found}
+        plots.save_figure(plots.curves(curves), out)
+        say(f"the curves are in {shown(out)}")
