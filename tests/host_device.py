@@ -30,6 +30,9 @@ BOUNDS = r"(?:__launch_bounds__\(\w+\)\s+)?"
 KERNELS = re.findall(rf"^extern .C. __global__ void {BOUNDS}(\w+)\(", TEXT, re.MULTILINE)
 KERNELS += re.findall(r"^(?:FORWARD|BACKWARD)\((\w+),", TEXT, re.MULTILINE)
 KERNELS += [f"product_{side}" for side in re.findall(r"^PRODUCT\((\d)\)", TEXT, re.MULTILINE)]
+KERNELS += [f"gradients_{side}" for side in re.findall(r"^GRADIENTS\((\d)\)", TEXT, re.MULTILINE)]
+for name in re.findall(r"^LIKELIHOOD\((\w+)\)", TEXT, re.MULTILINE):
+    KERNELS += [f"{name}_nll", f"{name}_product_2", f"{name}_product_4"]
 LIBRARIES = {}
 POINTED = {"float32": "f", "float64": "d", "int64": "i", "uint32": "u"}
 
@@ -184,6 +187,9 @@ class HostDevice(Device):
     def to_host(self, array):
         self.downloads += 1
         return view(array).copy()
+
+    def address(self, array):
+        return pack(array)[1].value
 
     def upload(self, name, values, out):
         assert values.dtype == out.dtype and values.shape == out.shape

@@ -7,8 +7,11 @@ kernels.cu, compiled by g++; a captured graph is a list of launches.
 import numpy as np
 import pytest
 from host_device import KINDS, HostGraph, device_of, view
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minivae.training.device_steps
+import minivae.training.fused_step
 from minivae.backend import CupyBackend, NumpyBackend
 from minivae.data import Dataset, load_data
 from minivae.data.pixels import RowSubset, Source
@@ -16,6 +19,7 @@ from minivae.errors import NotFiniteError
 from minivae.noise import RowNoise, permutation
 from minivae.optim import Adam
 from minivae.training import Training
+from minivae.training.fused_step import FusedStep
 from minivae.training.steps import open_steps
 from minivae.vae import VAE
 
@@ -40,9 +44,13 @@ def make(backend, rows, binarize="none", dtype="float32", beta=1.0):
     return vae, adam, open_steps(vae, adam, Source(rows, binarize), B, 1)
 
 
-def streams(epoch):
+def take_the_general_way(monkeypatch):
+    monkeypatch.setattr(minivae.training.fused_step, "LARGEST_BATCH", 0)
+
+
+def streams(epoch, images=N):
     return (
-        permutation(0, "order", epoch, N),
+        permutation(0, "order", epoch, images),
         RowNoise(0, "eps", epoch),
         RowNoise(0, "binarize", epoch),
     )
@@ -74,6 +82,9 @@ def same_bits(some, others):
 def test_epochs_equal_those_of_numpy(monkeypatch, kind, binarize, rows, resident):
     if not resident:  # blocks of two steps
         monkeypatch.setattr(minivae.training.device_steps, "BLOCK_STEPS", 2)
+    general = rows in ("float16", "float64")
+    if general:
+        take_the_general_way(monkeypatch)
     rows = images(rows)
     vae, adam, steps = make(NumpyBackend(), rows, binarize, "float64")
     want = run_epochs(steps)
@@ -84,6 +95,7 @@ def test_epochs_equal_those_of_numpy(monkeypatch, kind, binarize, rows, resident
     ours, our_adam, steps = make(backend, rows, binarize, "float64")
     got = run_epochs(steps)
     assert steps.resident == resident and steps.captured and not backend.notices
+    assert (steps._fused is None) == general
     # float64 throughout: the orders of summation differ, and Adam divides small by small
     np.testing.assert_allclose(got, want, rtol=1e-12)
     for a, b in zip(state(ours, our_adam), state(vae, adam), strict=True):
@@ -103,7 +115,10 @@ def test_float32_stays_near_numpy(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_captured_and_launched_steps_give_the_same_bits(kind):
+@pytest.mark.parametrize("general", [False, True])
+def test_captured_and_launched_steps_give_the_same_bits(monkeypatch, kind, general):
+    if general:
+        take_the_general_way(monkeypatch)
     results = []
     for capture in (True, False):
         vae, adam, steps = make(cupy_backend(kind, capture), images())
@@ -129,7 +144,91 @@ def test_an_epoch_reads_nothing_back_and_allocates_nothing():
         steps.totals()
 
 
-def test_a_captured_step_needs_few_launches():
+SEVEN = ["gather", "product_2", "middle_forward", "bernoulli_product_2", "product_2"]
+SEVEN += ["middle_backward", "gradients_2"]
+
+
+def test_a_captured_step_is_seven_launches():
+    backend = cupy_backend()
+    _, _, steps = make(backend, images())
+    steps.begin(*streams(0))
+    steps.step(0)
+    launches = backend.device.launches
+    launches.clear()
+    steps.step(1)
+    assert launches == SEVEN
+
+
+def test_the_default_model_is_taken_in_seven_launches_up_to_a_batch_of_512():
+    backend = cupy_backend()
+    adam = Adam(VAE(backend=backend).parameters, backend)
+    for arguments, batch, fits in [
+        ({}, 128, True),
+        ({}, 512, True),
+        ({}, 513, False),
+        ({"hidden": (300,)}, 128, True),
+        ({"hidden": (300, 200, 100, 1024)}, 128, True),
+        ({"hidden": (300, 1025)}, 128, False),
+        ({"hidden": ()}, 128, False),
+        ({"activation": "tanh"}, 128, False),
+        ({"latent": 513}, 128, False),
+    ]:
+        model = VAE(backend=backend, **arguments)
+        assert FusedStep.fits(model, adam, batch) == fits, arguments
+    where = np.empty((128, 784), np.float32), np.empty((128, 20), np.float32), None, None
+    step = FusedStep(VAE(backend=backend), adam, *where)
+    assert (step.side, step.blocks) == (4, 124)
+    assert FusedStep(VAE(hidden=(64,), backend=backend), adam, *where).side == 2
+
+
+WIDTHS = st.sampled_from([1, 2, 31, 32, 33, 64, 65, 129, 257])
+
+
+@pytest.mark.parametrize("kind", ["numpy", pytest.param("gpu", marks=pytest.mark.gpu)])
+@settings(max_examples=10, deadline=None)
+@given(
+    st.sampled_from([1, 2, 31, 33, 65, 129]),
+    st.lists(WIDTHS, min_size=1, max_size=3),
+    st.sampled_from([1, 2, 16, 20, 33]),
+    st.sampled_from([1, 2, 3, 16, 33]),
+    st.sampled_from([2, 4]),
+    st.sampled_from([0, 1, 2]),
+)
+def test_seven_launches_are_the_step_of_numpy(kind, D, hidden, Z, B, side, turn):
+    """Shapes around the borders of tiles, warps and blocks; the last batch is one image less."""
+    rows = np.random.default_rng(D).uniform(size=(2 * B - 1, D))
+    results = []
+    for backend in (NumpyBackend(), cupy_backend(kind)):
+        vae = VAE(D, hidden, Z, beta=0.7, seed=1, dtype="float64", backend=backend)
+        adam = Adam(vae.parameters, backend, 1e-3)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(minivae.training.fused_step, "BUSY", 0 if side == 4 else 10**9)
+            steps = open_steps(vae, adam, Source(rows, "none"), B, 1)
+        if kind != "gpu" and backend.name == "cupy":
+            backend.device.turn = turn
+        steps.begin(*streams(0, len(rows)))
+        gradients = []
+        for i in range(2 if B > 1 else 1):
+            steps.step(i)
+            gradients.append(np.array(view(vae.grad)))
+        results.append((np.array(steps.totals()), *gradients, np.array(view(vae.theta))))
+    assert steps._fused is not None and steps.captured and steps._fused.side == side
+    for want, got in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+
+
+def test_the_order_of_threads_does_not_matter_to_seven_launches():
+    results = []
+    for turn in (0, 1, 2):
+        backend = cupy_backend()
+        backend.device.turn = turn
+        vae, adam, steps = make(backend, images())
+        results.append([run_epochs(steps, 1), *state(vae, adam)])
+    assert same_bits(results[0], results[1]) and same_bits(results[0], results[2])
+
+
+def test_a_captured_step_of_any_model_needs_few_launches(monkeypatch):
+    take_the_general_way(monkeypatch)
     backend = cupy_backend()
     _, _, steps = make(backend, images())
     steps.begin(*streams(0))
@@ -201,8 +300,10 @@ def test_settings_may_change_between_steps():
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-11)
 
 
-@pytest.mark.parametrize("fault", ["raises", "forgets the step", "skips a launch"])
+@pytest.mark.parametrize("fault", ["raises", "forgets the step", "skips a launch", "skips another"])
 def test_a_graph_that_fails_is_not_used(monkeypatch, fault):
+    if fault == "skips a launch":
+        take_the_general_way(monkeypatch)
     plain, plain_adam, steps = make(cupy_backend(capture=False), images())
     want = run_epochs(steps)
 
@@ -212,7 +313,8 @@ def test_a_graph_that_fails_is_not_used(monkeypatch, fault):
                 raise RuntimeError("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
             before = view(steps._state).copy()
             for launch in self.recording:
-                if not (fault == "skips a launch" and launch[0] == "column_sums"):
+                skipped = launch[0] in ("column_sums", "middle_backward")
+                if not (fault.startswith("skips") and skipped):
                     self.device.run(*launch)
             if fault == "forgets the step":
                 view(steps._state)[0] = before[0]

@@ -416,7 +416,13 @@ GUARDED = """
 import ctypes, mmap
 import numpy as np
 from host_device import HostDevice
-from minivae.cuda.formulas import CudaFormulas, one_type
+from minivae import VAE
+from minivae.backend import CupyBackend
+from minivae.cuda.formulas import CudaFormulas
+from minivae.data.pixels import Source
+from minivae.noise import RowNoise
+from minivae.optim import Adam
+from minivae.training.steps import open_steps
 
 libc = ctypes.CDLL(None)
 libc.mmap.restype = ctypes.c_void_p
@@ -464,6 +470,13 @@ for Guarded.side in (0, 1):
         f.bernoulli_log_likelihood(new(B, H), new(B, H), new(B))
         f.gaussian_kl_each(new(B, H), new(B, H), new(B, H))
         f.adam(*(new(B * H) for _ in range(4)), 0.9, 0.999, 1e-3, 1e-8)
+    vae = VAE(35, (24, 9), 3, backend=CupyBackend(device))
+    pixels = np.zeros((9, 35), np.uint8)
+    steps = open_steps(vae, Adam(vae.parameters, vae.backend), Source(pixels), 5)
+    steps.begin(np.arange(9), RowNoise(0, "eps", 0), RowNoise(0, "binarize", 0))
+    steps.step(0)
+    steps.step(1)
+    assert steps.captured and steps._fused
 print("done")
 """
 

@@ -100,6 +100,10 @@ class Device:
             array = array.copy()  # here, on our stream, and not within asnumpy
         return self.cupy.asnumpy(array)
 
+    def address(self, array: Any) -> int:
+        """Return where the array lies on the device, for kernels that are given a table of such."""
+        return array.data.ptr
+
     def upload(self, name: str, values: np.ndarray, out: Any) -> None:
         """Copy to an array on the device without waiting for it.
 

@@ -41,14 +41,15 @@ __device__ bool arrive(unsigned *arrived, unsigned count) {
     return answer;
 }
 
-// *out = factor * the sum of all blocks' values: the last block adds the partial sums in order.
-__device__ void grid_sum(double value, double factor, double *partials, unsigned *arrived,
-                         double *out) {
+// *out = factor * the sum of the values of `count` blocks, of which this is one: the one that comes
+// last adds the partial sums in order.
+__device__ void grid_sum(double value, double factor, unsigned block, unsigned count,
+                         double *partials, unsigned *arrived, double *out) {
     double sum = block_sum(value);
-    if (threadIdx.x == 0) partials[blockIdx.x] = sum;
-    if (!arrive(arrived, gridDim.x)) return;
+    if (threadIdx.x == 0) partials[block] = sum;
+    if (!arrive(arrived, count)) return;
     double mine = 0;
-    for (unsigned b = threadIdx.x; b < gridDim.x; b += THREADS) mine += __ldcg(partials + b);
+    for (unsigned b = threadIdx.x; b < count; b += THREADS) mine += __ldcg(partials + b);
     sum = block_sum(mine);
     if (threadIdx.x == 0) *out = factor * sum;
 }
@@ -63,22 +64,21 @@ __device__ REAL relu_backward_of(REAL y, REAL dy) { return (y > 0 ? (REAL)1 : (R
 // while it multiplies one stage, the next is on its way. Either operand may be transposed: element
 // (i, j) of a lies at i * am + j * ak, and one of the two is 1.
 //
-// `following`, if given, gets what ReLU makes of the result or, with `mask`, what ReLU's backward
-// does: mask is then ReLU's output y, and the result its dy.
-//
 // With `splits` above 1 the depth k is shared by that many blocks per tile. Each leaves its part in
-// `parts`; the last one adds them in order.
-template <int R>
-__device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, const REAL *b, i64 bk,
-                        i64 bn, const REAL *bias, REAL *out, i64 ld, i64 splits, i64 chunk,
-                        REAL *parts, unsigned *arrived, const REAL *mask, i64 mask_ld,
-                        REAL *following, i64 following_ld) {
+// `parts`; the last one adds them in order. What becomes of the numbers is for `end`: end(r, c,
+// value) for each. With END::SUMS, end.row(r, sum) too gets the sums of a's rows. Returns whether
+// this block has ended its tile.
+template <int R, class END>
+__device__ bool product(i64 down, i64 across, i64 split, i64 tile, i64 m, i64 n, i64 k,
+                        const REAL *a, i64 am, i64 ak, const REAL *b, i64 bk, i64 bn,
+                        const REAL *bias, i64 splits, i64 chunk, REAL *parts, unsigned *arrived,
+                        END &end) {
     const int TILE = 16 * R, DEPTH = 64 / R, WIDTH = TILE + R / 2;
     __shared__ __align__(16) REAL as[2][DEPTH][WIDTH], bs[2][DEPTH][WIDTH];
     const int t = threadIdx.x, row = t / 16 * R, column = t % 16 * R;
-    const i64 first_row = (i64)blockIdx.y * TILE, first_column = (i64)blockIdx.x * TILE;
-    const i64 start = (i64)blockIdx.z * chunk, stop = start + chunk < k ? start + chunk : k;
-    REAL next_a[4], next_b[4], sum[R][R];
+    const i64 first_row = down * TILE, first_column = across * TILE;
+    const i64 start = split * chunk, stop = start + chunk < k ? start + chunk : k;
+    REAL next_a[4], next_b[4], sum[R][R], row_sum[R];
 
     // Neighbouring threads read neighbouring numbers, along the depth or across it.
     int depth_a[4], across_a[4], depth_b[4], across_b[4];
@@ -91,9 +91,11 @@ __device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, cons
         across_b[i] = bn == 1 ? e % TILE : e / DEPTH;
     }
 #pragma unroll
-    for (int i = 0; i < R; i++)
+    for (int i = 0; i < R; i++) {
+        row_sum[i] = 0;
 #pragma unroll
         for (int j = 0; j < R; j++) sum[i][j] = 0;
+    }
 
     int side = 0;
     for (i64 at = start; at < stop + DEPTH; at += DEPTH) {
@@ -111,7 +113,10 @@ __device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, cons
             for (int d = 0; d < DEPTH; d++) {
                 REAL left[R], right[R];
 #pragma unroll
-                for (int i = 0; i < R; i++) left[i] = as[side][d][row + i];
+                for (int i = 0; i < R; i++) {
+                    left[i] = as[side][d][row + i];
+                    if (END::SUMS) row_sum[i] += left[i];
+                }
 #pragma unroll
                 for (int j = 0; j < R; j++) right[j] = bs[side][d][column + j];
 #pragma unroll
@@ -132,11 +137,10 @@ __device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, cons
     }
 
     if (splits > 1) {
-        const i64 tile = (i64)blockIdx.y * gridDim.x + blockIdx.x;
-        REAL *mine = parts + (tile * splits + blockIdx.z) * R * R * THREADS;
+        REAL *mine = parts + (tile * splits + split) * R * R * THREADS;
 #pragma unroll
         for (int e = 0; e < R * R; e++) mine[e * THREADS + t] = sum[e / R][e % R];
-        if (!arrive(arrived + tile, (unsigned)splits)) return;
+        if (!arrive(arrived + tile, (unsigned)splits)) return false;
         const REAL *all = parts + tile * splits * R * R * THREADS;  // not through L1: see __ldcg
 #pragma unroll
         for (int e = 0; e < R * R; e++) sum[e / R][e % R] = 0;
@@ -151,14 +155,33 @@ __device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, cons
 #pragma unroll
         for (int j = 0; j < R; j++) {
             i64 r = first_row + row + i, c = first_column + column + j;
-            if (r >= m || c >= n) continue;
-            REAL value = sum[i][j] + (bias ? bias[c] : (REAL)0);
-            out[r * ld + c] = value;
-            if (following)
-                following[r * following_ld + c] =
-                    mask ? relu_backward_of(mask[r * mask_ld + c], value) : relu_of(value);
+            if (r < m && c < n) end(r, c, sum[i][j] + (bias ? bias[c] : (REAL)0));
         }
+    if (END::SUMS && across == 0 && column == 0)
+#pragma unroll
+        for (int i = 0; i < R; i++)
+            if (first_row + row + i < m) end.row(first_row + row + i, row_sum[i]);
+    return true;
 }
+
+// The result goes to `out`. `following`, if given, gets what ReLU makes of it or, with `mask`, what
+// ReLU's backward does: mask is then ReLU's output y, and the result its dy.
+struct Store {
+    enum { SUMS = false };
+    REAL *out;
+    i64 ld;
+    const REAL *mask;
+    i64 mask_ld;
+    REAL *following;
+    i64 following_ld;
+    __device__ void operator()(i64 r, i64 c, REAL value) {
+        out[r * ld + c] = value;
+        if (following)
+            following[r * following_ld + c] =
+                mask ? relu_backward_of(mask[r * mask_ld + c], value) : relu_of(value);
+    }
+    __device__ void row(i64, REAL) {}
+};
 
 // How many blocks are to fit on a multiprocessor at once: the compiler then spares registers.
 #define RESIDENT(R) (R == 2 ? 4 : R == 4 ? 2 : sizeof(REAL) == 4 ? 2 : 1)
@@ -168,8 +191,9 @@ __device__ void product(i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, cons
         i64 m, i64 n, i64 k, const REAL *a, i64 am, i64 ak, const REAL *b, i64 bk, i64 bn,        \
         const REAL *bias, REAL *out, i64 ld, i64 splits, i64 chunk, REAL *parts,                  \
         unsigned *arrived, const REAL *mask, i64 mask_ld, REAL *following, i64 following_ld) {    \
-        product<R>(m, n, k, a, am, ak, b, bk, bn, bias, out, ld, splits, chunk, parts, arrived,   \
-                   mask, mask_ld, following, following_ld);                                       \
+        Store end{out, ld, mask, mask_ld, following, following_ld};                               \
+        product<R>(blockIdx.y, blockIdx.x, blockIdx.z, (i64)blockIdx.y * gridDim.x + blockIdx.x,  \
+                   m, n, k, a, am, ak, b, bk, bn, bias, splits, chunk, parts, arrived, end);      \
     }
 PRODUCT(2)
 PRODUCT(4)
@@ -259,20 +283,63 @@ __device__ REAL logistic(REAL l) {
     return (l >= 0 ? (REAL)1 : e) / (1 + e);
 }
 
-extern "C" __global__ void bernoulli_nll(i64 rows, i64 columns, const REAL *logits, i64 logits_ld,
-                                         const REAL *x, i64 x_ld, double scale, REAL *dlogits,
-                                         i64 dlogits_ld, double *partials, unsigned *arrived,
-                                         double *out) {
-    double value = 0;
-    for (unsigned i = blockIdx.x * THREADS + threadIdx.x; i < rows * columns;
-         i += gridDim.x * THREADS) {
-        i64 r = i / (unsigned)columns, c = i % (unsigned)columns;
-        REAL l = logits[r * logits_ld + c], p = x[r * x_ld + c];
-        value += (l > 0 ? l : (REAL)0) - p * l + log_part(l);
-        dlogits[r * dlogits_ld + c] = (logistic(l) - p) * (REAL)scale;
-    }
-    grid_sum(value, scale, partials, arrived, out);
+// -log p(x) of one pixel, and its slope by eta.
+struct Pixel {
+    REAL value, slope;
+};
+
+__device__ Pixel bernoulli(REAL l, REAL x) {
+    return {(l > 0 ? l : (REAL)0) - x * l + log_part(l), logistic(l) - x};
 }
+
+// What a product does with its result where that is eta: add the values, and keep the slopes alone.
+template <Pixel PIXEL(REAL, REAL)>
+struct Nll {
+    enum { SUMS = false };
+    const REAL *x;
+    i64 x_ld;
+    REAL scale, *deta;
+    i64 ld;
+    double value;
+    __device__ void operator()(i64 r, i64 c, REAL eta) {
+        Pixel pixel = PIXEL(eta, x[r * x_ld + c]);
+        value += pixel.value;
+        deta[r * ld + c] = pixel.slope * scale;
+    }
+    __device__ void row(i64, REAL) {}
+};
+
+// A likelihood that knows each pixel by itself: in a pass over eta, or as the end of the product
+// that makes eta. `sums` and `counter` are the product's, `partials` and `arrived` the value's.
+#define LIKELIHOOD(name)                                                                          \
+    extern "C" __global__ void name##_nll(i64 rows, i64 columns, const REAL *eta, i64 eta_ld,     \
+                                          const REAL *x, i64 x_ld, double scale, REAL *deta,      \
+                                          i64 deta_ld, double *partials, unsigned *arrived,       \
+                                          double *out) {                                          \
+        Nll<name> end{x, x_ld, (REAL)scale, deta, deta_ld, 0};                                    \
+        for (unsigned i = blockIdx.x * THREADS + threadIdx.x; i < rows * columns;                 \
+             i += gridDim.x * THREADS) {                                                          \
+            i64 r = i / (unsigned)columns, c = i % (unsigned)columns;                             \
+            end(r, c, eta[r * eta_ld + c]);                                                       \
+        }                                                                                         \
+        grid_sum(end.value, scale, blockIdx.x, gridDim.x, partials, arrived, out);                \
+    }                                                                                             \
+    PRODUCT_NLL(name, 2)                                                                          \
+    PRODUCT_NLL(name, 4)
+
+#define PRODUCT_NLL(name, R)                                                                      \
+    extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT(R)) name##_product_##R(        \
+        i64 m, i64 n, i64 k, const REAL *a, const REAL *weight, const REAL *bias, i64 splits,     \
+        i64 chunk, REAL *sums, unsigned *counter, const REAL *x, double scale, REAL *deta,        \
+        double *partials, unsigned *arrived, double *out) {                                       \
+        const i64 tile = (i64)blockIdx.y * gridDim.x + blockIdx.x;                                \
+        Nll<name> end{x, n, (REAL)scale, deta, n, 0};                                             \
+        if (product<R>(blockIdx.y, blockIdx.x, blockIdx.z, tile, m, n, k, a, k, 1, weight, 1, k,  \
+                       bias, splits, chunk, sums, counter, end))                                  \
+            grid_sum(end.value, scale, tile, gridDim.x * gridDim.y, partials, arrived, out);      \
+    }
+
+LIKELIHOOD(bernoulli)
 
 // beta is read from *beta_at where that is given: a captured step takes it from there.
 extern "C" __global__ void gaussian_kl(i64 rows, i64 columns, const REAL *mu, i64 mu_ld,
@@ -291,7 +358,7 @@ extern "C" __global__ void gaussian_kl(i64 rows, i64 columns, const REAL *mu, i6
         dmu[r * dmu_ld + c] = u * slope;
         dlogvar[r * dlogvar_ld + c] = e * half;
     }
-    grid_sum(value, 0.5 * scale, partials, arrived, out);
+    grid_sum(value, 0.5 * scale, blockIdx.x, gridDim.x, partials, arrived, out);
 }
 
 // One block an image.
@@ -315,6 +382,14 @@ extern "C" __global__ void gaussian_kl_each(i64 rows, i64 columns, const REAL *m
 
 // --- Adam: the whole vector in one launch --------------------------------------------------------
 
+__device__ void adam_update(REAL g, REAL &theta, REAL &m, REAL &v, REAL beta1, REAL beta2,
+                            REAL rate, REAL floor) {
+    REAL first = beta1 * m + g, second = beta2 * v + g * g;
+    m = first;
+    v = second;
+    theta -= rate * (first / (sqrt(second) + floor));
+}
+
 // Where `constants` is given, as in a captured step, it holds beta1, beta2, rate and floor.
 extern "C" __global__ void adam(i64 size, REAL *theta, const REAL *grad, REAL *m, REAL *v,
                                 double beta1, double beta2, double rate, double floor,
@@ -325,11 +400,52 @@ extern "C" __global__ void adam(i64 size, REAL *theta, const REAL *grad, REAL *m
         beta1 = constants[0], beta2 = constants[1];
         rate = constants[2], floor = constants[3];
     }
-    REAL g = grad[i], first = (REAL)beta1 * m[i] + g, second = (REAL)beta2 * v[i] + g * g;
-    m[i] = first;
-    v[i] = second;
-    theta[i] -= (REAL)rate * (first / (sqrt(second) + (REAL)floor));
+    adam_update(grad[i], theta[i], m[i], v[i], beta1, beta2, rate, floor);
 }
+
+// Which numbers describe a layer to `middle_forward`, `middle_backward` and `gradients`: pointers
+// to its weight and bias, to what it makes (after ReLU, where that follows) and to the slope by
+// what it makes before it; to its input; its two widths; where in theta weight and bias are; its
+// first block in `gradients`, and how many tiles lie side by side there.
+enum { WEIGHT, BIAS, MADE, SLOPE, INPUT, INPUTS, OUTPUTS, WEIGHT_AT, BIAS_AT, BLOCK, ACROSS, FIELDS };
+
+// What `gradients` does with dW and db: it keeps them, and moves the parameters.
+struct Update {
+    enum { SUMS = true };
+    REAL *theta, *grad, *m, *v;
+    i64 weight, bias, ld;
+    REAL beta1, beta2, rate, floor;
+    __device__ void move(i64 i, REAL g) {
+        grad[i] = g;
+        adam_update(g, theta[i], m[i], v[i], beta1, beta2, rate, floor);
+    }
+    __device__ void operator()(i64 r, i64 c, REAL value) { move(weight + r * ld + c, value); }
+    __device__ void row(i64 r, REAL value) { move(bias + r, value); }
+};
+
+// All dW = dy^T x, all db and Adam, in one launch: each block makes one tile of one layer's dW.
+#define GRADIENTS(R)                                                                              \
+    extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT(R)) gradients_##R(             \
+        i64 rows, i64 layers, const i64 *table, REAL *theta, REAL *grad, REAL *m, REAL *v,        \
+        const double *constants) {                                                                \
+        __shared__ i64 mine[FIELDS];                                                              \
+        for (i64 l = threadIdx.x; l < layers; l += THREADS) {                                     \
+            const i64 *layer = table + l * FIELDS;                                                \
+            if (blockIdx.x >= layer[BLOCK] &&                                                     \
+                (l + 1 == layers || blockIdx.x < layer[FIELDS + BLOCK]))                          \
+                for (int f = 0; f < FIELDS; f++) mine[f] = layer[f];                              \
+        }                                                                                         \
+        __syncthreads();                                                                          \
+        const i64 inputs = mine[INPUTS], outputs = mine[OUTPUTS], b = blockIdx.x - mine[BLOCK];   \
+        Update end{theta, grad, m, v, mine[WEIGHT_AT], mine[BIAS_AT], inputs,                     \
+                   (REAL)constants[0], (REAL)constants[1], (REAL)constants[2],                    \
+                   (REAL)constants[3]};                                                           \
+        product<R>(b / mine[ACROSS], b % mine[ACROSS], 0, 0, outputs, inputs, rows,               \
+                   (const REAL *)mine[SLOPE], 1, outputs, (const REAL *)mine[INPUT], inputs, 1,   \
+                   nullptr, 1, rows, nullptr, nullptr, end);                                      \
+    }
+GRADIENTS(2)
+GRADIENTS(4)
 
 // --- The epoch on the device ---------------------------------------------------------------------
 
@@ -357,7 +473,7 @@ extern "C" __global__ void gather(i64 D, i64 Z, const void *data, i64 kind, cons
 
 // One thread: add this step's losses to the sums, move on to the next batch, count the step and
 // make Adam's two constants as formulas.adam_constants does.
-extern "C" __global__ void finish(double *state, i64 images, const double *nll, const double *kl) {
+__device__ void end_step(double *state, i64 images, const double *nll, const double *kl) {
     state[NLL_SUM] += *nll * images;
     state[KL_SUM] += *kl * images;
     state[CURSOR] += images;
@@ -366,4 +482,191 @@ extern "C" __global__ void finish(double *state, i64 images, const double *nll, 
     double c = sqrt((1 - state[BETA2]) / (1 - pow(state[BETA2], step)));
     state[RATE] = state[LR] * a / c;
     state[FLOOR] = state[EPS] / c;
+}
+
+extern "C" __global__ void finish(double *state, i64 images, const double *nll, const double *kl) {
+    end_step(state, images, nll, kl);
+}
+
+// --- The middle of a step: what lies between its three large products ----------------------------
+
+// Each block passes ROWS images through all the layers but the first and the last, whose weights
+// it reads once. `table` describes the encoder's layers from its first on, which is not passed here,
+// then the decoder's up to its last but one.
+
+#define ROWS 2
+#define WIDEST 1024  // of the layers in between
+
+// y = x W^T + b for the block's rows. A warp makes four outputs at a time: its threads share the
+// depth, then add up, so that in the end thread 4q holds the sum of output q / ROWS, row q % ROWS.
+__device__ void forward_rows(const i64 *layer, bool relu, const REAL (*x)[WIDEST],
+                             REAL (*y)[WIDEST], i64 first, i64 rows) {
+    const int inputs = layer[INPUTS], outputs = layer[OUTPUTS], lane = threadIdx.x % 32;
+    const REAL *weight = (const REAL *)layer[WEIGHT], *bias = (const REAL *)layer[BIAS];
+    REAL *made = (REAL *)layer[MADE];
+    for (int o = threadIdx.x / 32 * 4; o < outputs; o += THREADS / 32 * 4) {
+        REAL sum[4 * ROWS];
+#pragma unroll
+        for (int q = 0; q < 4 * ROWS; q++) sum[q] = 0;
+#pragma unroll 4
+        for (int i = lane; i < inputs; i += 32) {
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                REAL w = o + j < outputs ? weight[(i64)(o + j) * inputs + i] : (REAL)0;
+#pragma unroll
+                for (int r = 0; r < ROWS; r++) sum[j * ROWS + r] += w * x[r][i];
+            }
+        }
+#pragma unroll
+        for (int bit = 16, half = 2 * ROWS; bit > 0; bit /= 2, half /= 2) {
+#pragma unroll
+            for (int q = 0; q < (half ? half : 1); q++) {
+                if (half == 0) {  // one sum is left: of four neighbours
+                    sum[0] += __shfl_xor_sync(~0u, sum[0], bit);
+                    continue;
+                }
+                REAL mine = lane & bit ? sum[q + half] : sum[q];
+                REAL other = lane & bit ? sum[q] : sum[q + half];
+                sum[q] = mine + __shfl_xor_sync(~0u, other, bit);
+            }
+        }
+        const int q = lane / 4, r = q % ROWS, c = o + q / ROWS;
+        if (lane % 4 == 0 && c < outputs) {
+            REAL value = sum[0] + bias[c];
+            if (relu) value = relu_of(value);
+            y[r][c] = value;
+            if (first + r < rows) made[(first + r) * outputs + c] = value;
+        }
+    }
+    __syncthreads();
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    middle_forward(i64 rows, i64 latent, i64 encoder, i64 decoder, const i64 *table,
+                   const REAL *eps, REAL *noise, REAL *z, double scale, double *partials,
+                   unsigned *arrived, double *kl) {
+    __shared__ REAL one[ROWS][WIDEST], two[ROWS][WIDEST];
+    REAL(*from)[WIDEST] = one, (*to)[WIDEST] = two, (*old)[WIDEST];
+    const i64 first = (i64)blockIdx.x * ROWS, width = table[OUTPUTS];
+    const REAL *made = (const REAL *)table[MADE];
+    for (int r = 0; r < ROWS; r++)
+        for (i64 c = threadIdx.x; c < width; c += THREADS)
+            from[r][c] = first + r < rows ? made[(first + r) * width + c] : (REAL)0;
+    __syncthreads();
+    for (i64 l = 1; l < encoder; l++) {
+        forward_rows(table + l * FIELDS, l + 1 < encoder, from, to, first, rows);
+        old = from, from = to, to = old;
+    }
+    double value = 0;
+    for (i64 e = threadIdx.x; e < ROWS * latent; e += THREADS) {
+        i64 r = e / latent, c = e % latent, at = (first + r) * latent + c;
+        if (first + r >= rows) {
+            to[r][c] = 0;
+            continue;
+        }
+        REAL u = from[r][c], v = from[r][latent + c];
+        REAL n = exp((REAL)0.5 * v) * eps[at], drawn = u + n;
+        noise[at] = n;
+        z[at] = to[r][c] = drawn;
+        value += (double)(u * u) + (double)(expm1(v) - v);
+    }
+    __syncthreads();
+    old = from, from = to, to = old;
+    for (i64 l = encoder; l < encoder + decoder; l++) {
+        forward_rows(table + l * FIELDS, true, from, to, first, rows);
+        old = from, from = to, to = old;
+    }
+    grid_sum(value, 0.5 * scale, blockIdx.x, gridDim.x, partials, arrived, kl);
+}
+
+// dx = dy W for the block's rows. A thread has one column of W; where there are fewer columns than
+// threads, groups of them share the rows of W, and their sums are added in order.
+__device__ void backward_rows(const i64 *layer, const REAL (*dy)[WIDEST], REAL (*dx)[WIDEST]) {
+    __shared__ REAL parts[ROWS][THREADS];
+    const int inputs = layer[INPUTS], outputs = layer[OUTPUTS], t = threadIdx.x;
+    for (int start = 0; start < inputs; start += THREADS) {
+        const int width = inputs - start < THREADS ? inputs - start : THREADS;
+        const int groups = THREADS / width, group = t / width;
+        const REAL *weight = (const REAL *)layer[WEIGHT] + start + t % width;
+        REAL sum[ROWS];
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) sum[r] = 0;
+        if (group < groups)
+#pragma unroll 16
+            for (int o = group; o < outputs; o += groups) {
+                REAL w = weight[(i64)o * inputs];
+#pragma unroll
+                for (int r = 0; r < ROWS; r++) sum[r] += dy[r][o] * w;
+            }
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) parts[r][t] = sum[r];
+        __syncthreads();
+        for (int e = t; e < ROWS * width; e += THREADS) {
+            const int r = e / width, c = e % width;
+            REAL total = 0;
+            for (int g = 0; g < groups; g++) total += parts[r][g * width + c];
+            dx[r][start + c] = total;
+        }
+        __syncthreads();
+    }
+}
+
+// Pass dx, the slope by what a layer made after ReLU, through ReLU: dy, which the layer keeps.
+__device__ void relu_rows(const i64 *layer, REAL (*dx)[WIDEST], i64 first, i64 rows) {
+    const i64 width = layer[OUTPUTS];
+    const REAL *made = (const REAL *)layer[MADE];
+    REAL *slope = (REAL *)layer[SLOPE];
+    for (int r = 0; r < ROWS && first + r < rows; r++)
+        for (i64 c = threadIdx.x; c < width; c += THREADS) {
+            const i64 at = (first + r) * width + c;
+            slope[at] = dx[r][c] = relu_backward_of(made[at], dx[r][c]);
+        }
+    __syncthreads();
+}
+
+// The last block ends the step meanwhile, as `finish` does.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    middle_backward(i64 rows, i64 latent, i64 encoder, i64 decoder, const i64 *table,
+                    const REAL *noise, double scale, double *state, const double *nll,
+                    const double *kl) {
+    __shared__ REAL one[ROWS][WIDEST], two[ROWS][WIDEST];
+    if (blockIdx.x == gridDim.x - 1) {
+        if (threadIdx.x == 0) end_step(state, rows, nll, kl);
+        return;
+    }
+    REAL(*from)[WIDEST] = one, (*to)[WIDEST] = two, (*old)[WIDEST];
+    const i64 first = (i64)blockIdx.x * ROWS;
+    const i64 *last = table + (encoder + decoder - 1) * FIELDS, width = last[OUTPUTS];
+    for (int r = 0; r < ROWS; r++)
+        for (i64 c = threadIdx.x; c < width; c += THREADS)
+            from[r][c] =
+                first + r < rows ? ((const REAL *)last[SLOPE])[(first + r) * width + c] : (REAL)0;
+    __syncthreads();
+    for (i64 l = encoder + decoder - 1; l >= encoder; l--) {
+        backward_rows(table + l * FIELDS, from, to);
+        if (l > encoder) relu_rows(table + (l - 1) * FIELDS, to, first, rows);
+        old = from, from = to, to = old;
+    }
+    const i64 *stats = table + (encoder - 1) * FIELDS;
+    const double beta = state[BETA];
+    const REAL slope = (REAL)(beta * scale), half = (REAL)(0.5 * beta * scale);
+    for (i64 e = threadIdx.x; e < ROWS * latent; e += THREADS) {
+        i64 r = e / latent, c = e % latent, at = (first + r) * 2 * latent + c;
+        if (first + r >= rows) {
+            to[r][c] = to[r][latent + c] = 0;
+            continue;
+        }
+        REAL u = ((const REAL *)stats[MADE])[at], v = ((const REAL *)stats[MADE])[at + latent];
+        REAL d = from[r][c], n = noise[(first + r) * latent + c];
+        REAL *made = (REAL *)stats[SLOPE];
+        made[at] = to[r][c] = u * slope + d;
+        made[at + latent] = to[r][latent + c] = expm1(v) * half + (REAL)0.5 * d * n;
+    }
+    __syncthreads();
+    old = from, from = to, to = old;
+    for (i64 l = encoder - 1; l > 0; l--) {
+        backward_rows(table + l * FIELDS, from, to);
+        relu_rows(table + (l - 1) * FIELDS, to, first, rows);
+        old = from, from = to, to = old;
+    }
 }

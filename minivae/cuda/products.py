@@ -77,14 +77,19 @@ class Products:
     """
 
     def __init__(self, device: Any, precision: str = "float32") -> None:
-        self.device = device
+        self.device, self.precision = device, precision
         self.side = 0  # 2, 4 or 8 forces one kernel, to compare them
         self._plans: dict[tuple[int, ...], Cut] = {}
         self._rooms: dict[tuple[int, int, Any], tuple[Any, Any]] = {}
         self._library = device.cublaslt() if precision == "tf32" else None
 
-    def __call__(self, a: Any, b: Any, out: Any, bias: Any = None) -> Any:
-        """Overwrite out (m, n) with a (m, k) b (k, n), plus bias (n,) in every row if given."""
+    def __call__(
+        self, a: Any, b: Any, out: Any, bias: Any = None, following: tuple[Any, ...] = NOTHING
+    ) -> Any:
+        """Overwrite out (m, n) with a (m, k) b (k, n), plus bias (n,) in every row if given.
+
+        `following` is what our own kernel does with the result besides (see fusion.py).
+        """
         (m, k), (k2, n) = a.shape, b.shape
         if k != k2 or out.shape != (m, n) or (bias is not None and bias.shape != (n,)):
             raise ValueError(f"a product of {a.shape} and {b.shape} into {out.shape}")
@@ -99,20 +104,20 @@ class Products:
         cut = self._plans.get((m, n, k, self.side))
         if cut is None:
             cut = self._plans[m, n, k, self.side] = plan(m, n, k, self.side)
-        parts, arrived = self._room(cut.side, a.dtype) if cut.splits > 1 else (None, None)
+        parts, arrived = self.room(cut.side, a.dtype) if cut.splits > 1 else (None, None)
         self.device.launch(
             f"product_{cut.side}",
             cut.grid,
             (THREADS,),
             (
                 *(m, n, k, a, *strides(a), b, *strides(b), bias, out, row_stride(out)),
-                *(cut.splits, cut.chunk, parts, arrived, *NOTHING),
+                *(cut.splits, cut.chunk, parts, arrived, *following),
             ),
             a.dtype,
         )
         return out
 
-    def _room(self, side: int, dtype: Any) -> tuple[Any, Any]:
+    def room(self, side: int, dtype: Any) -> tuple[Any, Any]:
         """Return this lane's room for parts of sums, and its counters, which are zero at rest.
 
         One size for every product, for a captured graph keeps the pointers: a product is cut only

@@ -14,6 +14,7 @@ import numpy as np
 
 from minivae.cuda.detect import one_line
 from minivae.noise import RowNoise
+from minivae.training.fused_step import FusedStep
 
 # Places in the numbers that lie on the device, as in kernels.cu.
 STEP, LR, EPS, BETA, BETA1, BETA2, RATE, FLOOR, CURSOR, NLL_SUM, KL_SUM = range(11)
@@ -70,6 +71,9 @@ class DeviceSteps:
         self._state = device.zeros((KL_SUM + 1,), np.float64)
         self._beta = self._state[BETA : BETA + 1]
         self._constants = self._state[BETA1 : FLOOR + 1]
+        fused = FusedStep.fits(self.model, adam, batch_size)
+        where = self._x, self._eps, self._state, self._constants
+        self._fused = FusedStep(self.model, adam, *where) if fused else None
         self._known: dict[int, float] = {}
 
         rows = source.rows
@@ -169,6 +173,9 @@ class DeviceSteps:
             ),
             vae.dtype,
         )
+        if self._fused is not None:
+            self._fused.launch(n)
+            return
         # beta as an array: a graph must read it on the device.
         nll, kl = self.model.bound.step(self.model, x, eps, 1 / n, self._beta)
         rest = [layer.gradients for layer in reversed(list(self.model.leaves())) if layer.shapes]

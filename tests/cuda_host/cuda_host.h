@@ -1,7 +1,8 @@
 // A CUDA grid on one CPU thread, enough to run kernels.cu unchanged: its qualifiers, its built-in
 // variables, a barrier. It shows wrong arithmetic and wrong indices, not the device's own limits.
 //
-// The threads of a block are fibers that take turns at each barrier; blocks run one after another.
+// The threads of a block are fibers that take turns at each barrier, of the block or of a warp (a
+// shuffle, in which all threads of the warp take part); blocks run one after another.
 // `turn` changes who goes first, so that a result that depends on the order can be seen to.
 #pragma once
 #include <math.h>
@@ -24,8 +25,8 @@ struct dim3 {
 static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace host {
-enum { LIMIT = 1024, STACK = 1 << 16 };
-enum State { READY, DONE };
+enum { LIMIT = 1024, STACK = 1 << 16, WARP = 32 };
+enum State { READY, BARRIER, SHUFFLE, DONE };
 static jmp_buf scheduler, fibers[LIMIT];
 static bool born[LIMIT];
 static State states[LIMIT];
@@ -33,15 +34,15 @@ static unsigned running;
 static void (*body)(void *);
 static void *body_arguments;
 
-static void leave() {
+static void leave(State state) {
+    states[running] = state;
     if (!_setjmp(fibers[running])) _longjmp(scheduler, 1);
 }
 
 static void live() {  // a fiber serves the same thread of every block, one after another
     for (;;) {
         body(body_arguments);
-        states[running] = DONE;
-        leave();
+        leave(DONE);
     }
 }
 
@@ -62,14 +63,23 @@ static void enter(unsigned t) {
 static const char *run_block(unsigned threads, unsigned turn) {
     for (unsigned t = 0; t < threads; t++) states[t] = READY;
     for (;;) {
-        unsigned done = 0;
+        unsigned done = 0, waiting = 0, released = 0;
         for (unsigned i = 0; i < threads; i++) {
             unsigned t = turn == 0 ? i : turn == 1 ? threads - 1 - i : (i * 37 + turn) % threads;
-            enter(t);
+            if (states[t] == READY) enter(t);
             done += states[t] == DONE;
+            waiting += states[t] == BARRIER;
         }
         if (done == threads) return nullptr;
-        if (done) {
+        if (waiting == threads)
+            for (unsigned t = 0; t < threads; t++, released++) states[t] = READY;
+        for (unsigned first = 0; first < threads; first += WARP) {
+            unsigned end = first + WARP < threads ? first + WARP : threads, ready = 0;
+            for (unsigned t = first; t < end; t++) ready += states[t] == SHUFFLE;
+            if (ready == end - first)
+                for (unsigned t = first; t < end; t++, released++) states[t] = READY;
+        }
+        if (!released) {
             for (unsigned t = 0; t < threads; t++) born[t] = false;
             return "some threads of a block ended while others wait at a barrier";
         }
@@ -126,7 +136,16 @@ const char *takes(void (*)(A...)) {
 }
 }  // namespace host
 
-static inline void __syncthreads() { host::leave(); }
+static inline void __syncthreads() { host::leave(host::BARRIER); }
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int lanes) {
+    static T values[2][host::LIMIT];  // two, for who is first may already be at the next shuffle
+    static unsigned char sides[host::LIMIT];
+    const unsigned t = host::running, side = sides[t] ^= 1;
+    values[side][t] = value;
+    host::leave(host::SHUFFLE);
+    return values[side][t ^ lanes];
+}
 static inline void __threadfence() {}
 template <class T>
 T __ldcg(const T *at) {
