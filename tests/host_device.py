@@ -161,7 +161,7 @@ class HostDevice(Device):
     def __init__(self, arrays="cupy" if cupy is not None else "numpy", free=1 << 40):
         self.arrays, self.free = arrays, free
         self.index = self.lane = self.turn = 0
-        self.launches, self.downloads = [], 0
+        self.launches, self.downloads, self.forked = [], 0, []
         self._held = self._recording = self._pending = None
         HostDevice.current = self
 
@@ -205,13 +205,19 @@ class HostDevice(Device):
     def free_memory(self):
         return self.free
 
-    def side_by_side(self, functions):
+    def fork(self, function):
         self.flush()
-        for lane, function in reversed(list(enumerate(functions, 1))):  # their order is not given
+        self.forked.append(function)
+
+    def join(self):
+        """Run what was forked as late as it may, and in no order that is given."""
+        self.flush()
+        for lane, function in reversed(list(enumerate(self.forked, 1))):
             self.lane = lane
             function()
             self.flush()
         self.lane = 0
+        self.forked.clear()
 
     def capture(self, function):
         held = self._held = []

@@ -129,24 +129,33 @@ def test_a_compiler_that_fails_is_one_line(device, monkeypatch):
 
 def test_lanes_begin_after_what_was_before_and_end_before_what_comes(device):
     seen = []
-    device.side_by_side([lambda: seen.append((device.lane, current.name, device.stream()))] * 2)
+    for _ in range(2):
+        device.fork(lambda: seen.append((device.lane, current.name, device.stream())))
+        assert device.lane == 0 and current.name == "s0"
+    device.join()
     assert seen == [(1, "s1", 101), (2, "s2", 102)]
     assert LOG == [
         ("record", "s0"),
         ("wait", "s1", "s0@0"),
         ("record", "s1"),
-        ("wait", "s0", "s1@2"),
-        ("wait", "s2", "s0@0"),
+        ("record", "s0"),
+        ("wait", "s2", "s0@3"),
         ("record", "s2"),
+        ("wait", "s0", "s1@2"),
         ("wait", "s0", "s2@5"),
     ]
     assert device.lane == 0 and current.name == "s0" and device.stream() == 100
+    LOG.clear()
+    device.fork(lambda: None)  # the first lane again
+    device.join()
+    assert [entry[1] for entry in LOG] == ["s0", "s1", "s1", "s0"]
 
 
 def test_a_lane_that_fails_leaves_the_first_one_current(device):
     with pytest.raises(ZeroDivisionError):
-        device.side_by_side([lambda: 1 / 0])
+        device.fork(lambda: 1 / 0)
     assert device.lane == 0 and current.name == "s0"
+    device.join()
     assert LOG[-1][:2] == ("wait", "s0")  # what was begun is waited for
 
 

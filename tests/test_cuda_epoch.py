@@ -242,6 +242,23 @@ def test_a_captured_step_of_any_model_needs_few_launches(monkeypatch):
     assert launches.count("adam") == launches.count("gather") == 1
 
 
+def test_gradients_begin_as_soon_as_they_can(monkeypatch):
+    take_the_general_way(monkeypatch)
+    backend = cupy_backend()
+    _, _, steps = make(backend, images())
+    fork, before = backend.device.fork, []
+
+    def forked(function):
+        if backend.device._recording is not None:
+            before.append([launch[0] for launch in backend.device._recording])
+        fork(function)
+
+    monkeypatch.setattr(backend.device, "fork", forked)
+    steps.begin(*streams(0))
+    ways_back = [names[names.index("gaussian_kl") + 1 :] for names in before]
+    assert [names.count("product_2") for names in ways_back] == [0, 1, 2, 3, 4, 5, 5]
+
+
 def test_a_graph_keeps_all_that_it_touches():
     backend = cupy_backend()
     vae, adam, steps = make(backend, images())

@@ -44,14 +44,15 @@ class Device:
     Attributes
     ----------
     lane : int
-        Which of the parallel streams is current; 0 except within `side_by_side`.
+        Which of the parallel streams is current; 0 except within `fork`.
     """
 
     def __init__(self, cupy: Any, index: int) -> None:
         self.cupy, self.index = cupy, index
         self.lane = 0
         self._lanes = [cupy.cuda.Stream(non_blocking=True)]
-        self._events: list[Any] = []
+        self._events: list[list[Any]] = []  # before and after each lane but the first
+        self._forks = 0  # since the last join
         self._entered = threading.local()
         self._kernels: dict[tuple[str, Any], Any] = {}
         self._modules: dict[Any, Any] = {}
@@ -209,32 +210,38 @@ class Device:
             self._library = CublasLt(self)
         return self._library
 
-    def side_by_side(self, functions: Sequence[Callable[[], None]]) -> None:
-        """Call each function with its launches on a stream of its own, all after what was before.
+    def fork(self, function: Callable[[], None]) -> None:
+        """Call the function with its launches on a stream of its own, after what was before.
 
-        What is launched later waits for all of them. The functions must not write to one array.
+        What is launched later does not wait for them, until `join`; it must not write to what they
+        read or write.
         """
         self.flush()
         cuda = self.cupy.cuda
-        while len(self._lanes) <= len(functions):
+        self._forks += 1
+        while len(self._lanes) <= self._forks:
             self._lanes.append(cuda.Stream(non_blocking=True))
-        while len(self._events) <= len(functions):
-            self._events.append(cuda.Event(disable_timing=True))
-        main, before = self._lanes[0], self._events[0]
+            self._events.append([cuda.Event(disable_timing=True) for _ in range(2)])
+        main, stream = self._lanes[0], self._lanes[self._forks]
+        before, after = self._events[self._forks - 1]
         before.record(main)
-        for lane, function in enumerate(functions, 1):
-            stream, after = self._lanes[lane], self._events[lane]
-            stream.wait_event(before)
-            self.lane = lane
-            stream.use()  # not `with`: a lane may be left by an error
-            try:
-                function()
-                self.flush()
-            finally:
-                self.lane = 0
-                main.use()
-                after.record(stream)
-                main.wait_event(after)
+        stream.wait_event(before)
+        self.lane = self._forks
+        stream.use()  # not `with`: a lane may be left by an error
+        try:
+            function()
+            self.flush()
+        finally:
+            self.lane = 0
+            main.use()
+            after.record(stream)
+
+    def join(self) -> None:
+        """Let what is launched from now on wait for all that was forked."""
+        self.flush()
+        for _, after in self._events[: self._forks]:
+            self._lanes[0].wait_event(after)
+        self._forks = 0
 
     def capture(self, function: Callable[[], None]) -> Graph:
         """Return what the function launches as a graph, without running it.
@@ -249,6 +256,7 @@ class Device:
             self.flush()
         except BaseException:
             with suppress(Exception):
+                self.join()
                 stream.end_capture()  # leaves the capturing state; what it has is of no use
             raise
         finally:

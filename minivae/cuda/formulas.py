@@ -36,8 +36,7 @@ class CudaFormulas:
     def __init__(self, device: Any, precision: str = "float32") -> None:
         self.device = device
         self.products = Products(device, precision)
-        self._partials = device.zeros((SUM_BLOCKS,), np.float64)
-        self._arrived = device.zeros((1,), np.uint32)
+        self._rooms: dict[int, tuple[Array, Array]] = {}
 
     def matmul(self, a: Array, b: Array, out: Array) -> Array:
         """Overwrite `out` with the matrix product a b; either may be a transposed view."""
@@ -116,7 +115,7 @@ class CudaFormulas:
             (THREADS,),
             (
                 *(rows, columns, logits, row_stride(logits), x, row_stride(x), float(scale)),
-                *(dlogits, row_stride(dlogits), self._partials, self._arrived, value),
+                *(dlogits, row_stride(dlogits), *self._room(), value),
             ),
             one_type(logits, x, dlogits),
         )
@@ -145,7 +144,7 @@ class CudaFormulas:
                 *(rows, columns, mu, row_stride(mu), logvar, row_stride(logvar)),
                 *((float(beta), None) if np.isscalar(beta) else (0.0, beta)),
                 *(float(scale), dmu, row_stride(dmu), dlogvar, row_stride(dlogvar)),
-                *(self._partials, self._arrived, value),
+                *(*self._room(), value),
             ),
             one_type(mu, logvar, dmu, dlogvar),
         )
@@ -199,6 +198,14 @@ class CudaFormulas:
             (theta.size, theta, grad, m, v, *constants),
             one_type(theta, grad, m, v),
         )
+
+    def _room(self) -> tuple[Array, Array]:
+        """Return this lane's room for the blocks' sums, and its counter, which is 0 at rest."""
+        room = self._rooms.get(self.device.lane)
+        if room is None:
+            made = self.device.zeros((SUM_BLOCKS,), np.float64), self.device.zeros((1,), np.uint32)
+            room = self._rooms[self.device.lane] = made
+        return room
 
     def _elementwise(self, kernel: str, *arrays: Array) -> Array:
         """Launch a kernel with one thread per element; return the last array."""

@@ -7,12 +7,14 @@ generators that the NumPy run draws from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from minivae.cuda.detect import one_line
+from minivae.layers import Linear
 from minivae.noise import RowNoise
 from minivae.training.fused_step import FusedStep
 
@@ -71,6 +73,10 @@ class DeviceSteps:
         self._state = device.zeros((KL_SUM + 1,), np.float64)
         self._beta = self._state[BETA : BETA + 1]
         self._constants = self._state[BETA1 : FLOOR + 1]
+        self._early: list[Any] = []
+        for layer in self.model.leaves():
+            if type(layer) is Linear:
+                self._do_early(layer)
         fused = FusedStep.fits(self.model, adam, batch_size)
         where = self._x, self._eps, self._state, self._constants
         self._fused = FusedStep(self.model, adam, *where) if fused else None
@@ -176,18 +182,32 @@ class DeviceSteps:
         if self._fused is not None:
             self._fused.launch(n)
             return
+        self._aside = device.fork if spread else _now
         # beta as an array: a graph must read it on the device.
         nll, kl = self.model.bound.step(self.model, x, eps, 1 / n, self._beta)
-        rest = [layer.gradients for layer in reversed(list(self.model.leaves())) if layer.shapes]
-        rest.append(
+        for layer in self.model.leaves():
+            if layer.shapes and layer not in self._early:
+                self._aside(layer.gradients)
+        self._aside(
             lambda: device.launch("finish", (1,), (1,), (self._state, n, nll, kl), vae.dtype)
         )
         if spread:
-            device.side_by_side(rest)
-        else:
-            for function in rest:
-                function()
+            device.join()
         self.formulas.adam_on_device(adam.theta, adam.grad, adam.m, adam.v, self._constants)
+
+    def _do_early(self, layer: Linear) -> None:
+        """Let a layer compute its gradients beside the way back, as soon as its dy is there."""
+
+        def keep(dy: Any) -> None:
+            layer.dy = dy
+            self._aside(layer.gradients)
+
+        def backward_input(dy: Any) -> Any:
+            keep(dy)
+            return Linear.backward_input(layer, dy)
+
+        layer.keep, layer.backward_input = keep, backward_input
+        self._early.append(layer)
 
     def _settings(self) -> None:
         """Bring what may change between steps to the device, if it has changed."""
@@ -262,6 +282,8 @@ class DeviceSteps:
                 graph.launch()
             captured = self._snapshot()
         except Exception as error:
+            with suppress(Exception):
+                self.device.join()  # what was forked before it went wrong
             self._restore(before)
             self.notice(
                 f"the step cannot be captured as a CUDA graph ({one_line(error)}): going on "
@@ -288,3 +310,7 @@ class DeviceSteps:
     def _changing(self) -> tuple[Any, ...]:
         adam = self.adam
         return adam.theta, adam.grad, adam.m, adam.v, self._state
+
+
+def _now(function: Callable[[], None]) -> None:
+    function()
