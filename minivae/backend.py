@@ -19,6 +19,7 @@ import numpy as np
 
 from minivae import formulas
 from minivae.errors import BackendError
+from minivae.inputs import said
 
 # On x86 a process sees the writes of another in the order in which they were made; the flags of
 # training/crew.py rely on it.
@@ -139,7 +140,7 @@ PRECISIONS = ("float32", "tf32")
 
 
 def get_backend(
-    backend: str | Backend = "numpy",
+    backend: Any = "numpy",
     device: int = 0,
     precision: str = "float32",
     notice: Callable[[str], None] = warnings.warn,
@@ -163,6 +164,8 @@ def get_backend(
         For an unknown name, or a backend that this machine cannot offer.
     """
     if not isinstance(backend, str):
+        if not (hasattr(backend, "formulas") and hasattr(backend, "empty")):
+            raise BackendError(f"backend must be numpy or cupy, not {said(backend)}")
         return backend
     if precision not in PRECISIONS:
         raise BackendError(f"precision {precision!r} is unknown: {', '.join(PRECISIONS)}")

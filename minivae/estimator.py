@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from minivae.data import Dataset
 from minivae.errors import ArgumentError
+from minivae.inputs import affordable, checked, judge, typed
 from minivae.jobs import weighted
 from minivae.noise import generator
 from minivae.training import Training
@@ -87,14 +88,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> VAE:
         """Train on X (n_samples, n_features); y is not used."""
-        X = validate_data(self, X, dtype=np.float64)
+        X = self._valid(X)
         self._begin(X)
         return self._train(X, self.epochs)
 
     def partial_fit(self, X: Any, y: Any = None) -> VAE:
         """Train for one more epoch, on these rows; the first call settles the columns' scales."""
         first = not hasattr(self, "model_")
-        X = validate_data(self, X, dtype=np.float64, reset=first)
+        X = self._valid(X, reset=first)
         if first:
             self._begin(X)
         return self._train(X, 1)
@@ -106,7 +107,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Return the mean of p(x|z) in the columns' own units, (n_samples, n_features)."""
         check_is_fitted(self)
-        return self.model_.decode(np.asarray(Z, np.float64)) * self.scale_ + self.mean_
+        Z = checked(Z, self.n_components, "Z, latent points").astype(np.float64)
+        return self.model_.decode(Z) * self.scale_ + self.mean_
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return an importance-sampled log p(x) of each row, nats, in the columns' own units.
@@ -124,11 +126,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Return the mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
+    @typed
     def sample(self, n_samples: int = 1) -> np.ndarray:
         """Return draws from the model, noise of p(x|z) included, in the columns' own units."""
         check_is_fitted(self)
         if n_samples < 1:
             raise ArgumentError(f"n_samples must be at least 1, not {n_samples}")
+        affordable(8 * n_samples * self.n_features_in_, f"n_samples {n_samples}")
         rng, model = np.random.default_rng(self._seed()), self.model_.twin()
         out = np.empty((n_samples, self.n_features_in_))
         for start in range(0, n_samples, BLOCK):
@@ -137,6 +141,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             block[...] = model.likelihood.sample(model.decoder.forward(z), rng)
         return out * self.scale_ + self.mean_
 
+    @typed
     def impute(self, X: Any, iterations: int = 20) -> np.ndarray:
         """Return X with what is missing (NaN) filled by reconstruction, again and again.
 
@@ -144,7 +149,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         from the decoded mean (Rezende, Mohamed and Wierstra 2014, appendix F, without noise).
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan")
+        X = self._valid(X, reset=False, ensure_all_finite="allow-nan")
         missing, filled = np.isnan(X), np.where(np.isnan(X), self._means, X)
         for _ in range(iterations if missing.any() else 0):
             filled[missing] = self.inverse_transform(self.transform(filled))[missing]
@@ -154,16 +159,30 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _n_features_out(self) -> int:
         return self.n_components
 
+    def _valid(self, X: Any, **settings: Any) -> np.ndarray:
+        """Return X as scikit-learn takes it; dates and texts of digits are no numbers."""
+        if getattr(getattr(X, "dtype", None), "kind", "f") in "mMUS":
+            raise ArgumentError(f"X of type {X.dtype}: expected numbers")
+        try:
+            return validate_data(self, X, dtype=np.float64, **settings)
+        except OverflowError:
+            raise ArgumentError("X holds a number that no float can be") from None
+
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31))
 
     def _taken(self, X: Any) -> np.ndarray:
         """Return rows as the model knows them."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = self._valid(X, reset=False)
         return (X - self.mean_) / self.scale_
 
     def _begin(self, X: np.ndarray) -> None:
+        settings = self.get_params()
+        judge(type(self).__init__, settings)
+        for name in ("n_components", "epochs", "batch_size", "n_samples"):
+            if settings[name] < 1:
+                raise ArgumentError(f"{name} must be at least 1, not {settings[name]}")
         self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
         self._means = X.mean(axis=0)
         if self.likelihood == "bernoulli":
@@ -200,7 +219,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if self._state is not None:
             training.adam.m[...], training.adam.v[...], training.adam.steps = self._state
         training.epoch = self.n_iter_
-        for record in training.run(self.n_iter_ + epochs, threads=self.n_jobs or 1):
+        for record in training.run(
+            self.n_iter_ + epochs, threads=1 if self.n_jobs is None else self.n_jobs
+        ):
             self.loss_curve_.append(record.train_loss)
         self.n_iter_ = training.epoch
         self._state = np.array(training.adam.m), np.array(training.adam.v), training.adam.steps

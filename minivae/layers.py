@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from minivae.backend import Backend, get_backend
+from minivae.errors import ArgumentError
+from minivae.inputs import precision, said, typed
 from minivae.noise import generator
 from minivae.params import ALL, Array, Parameters
 
@@ -91,14 +93,15 @@ class Layer:
     crosses_rows: ClassVar[bool] = False  # whether a row's result depends on the batch's other rows
     splits: ClassVar[bool] = False  # whether `gradients` can compute some rows of a parameter alone
 
+    @typed
     def __init__(
         self,
         shapes: Mapping[str, Shape] | None = None,
         inner: Mapping[str, Layer] | None = None,
         *,
         seed: int = 0,
-        dtype: str = "float32",
-        backend: str | Backend = "numpy",
+        dtype: Any = "float32",
+        backend: Any = "numpy",
     ) -> None:
         self.backend = get_backend(backend)
         self.formulas: Any = self.backend.formulas
@@ -106,7 +109,7 @@ class Layer:
         self.inner: dict[str, Any] = dict(inner or {})
         self.own_shapes = dict(shapes or {})
         self.name = type(self).__name__
-        self._seed, self._dtype = seed, dtype
+        self._seed, self._dtype = seed, precision(dtype)
         self._parameters: Parameters | None = None
         self._params: dict[str, Array] = {}
         self._grads: dict[str, Array] = {}
@@ -256,7 +259,10 @@ class Linear(Layer):
     kept = ("x", "dy")
     splits = True
 
+    @typed
     def __init__(self, inputs: int, outputs: int, **settings: Any) -> None:
+        if min(inputs, outputs) < 1:
+            raise ArgumentError(f"inputs and outputs must be at least 1, not {inputs}, {outputs}")
         super().__init__({"weight": (outputs, inputs), "bias": (outputs,)}, **settings)
         self.inputs, self.outputs = inputs, outputs
 
@@ -296,7 +302,8 @@ class _Elementwise(Layer):
 
     formula: ClassVar[str]
 
-    def __init__(self, backend: str | Backend = "numpy") -> None:
+    @typed
+    def __init__(self, backend: Any = "numpy") -> None:
         super().__init__(backend=backend)
 
     def forward(self, x: Array) -> Array:
@@ -330,9 +337,12 @@ class Tanh(_Elementwise):
 class Sequential(Layer):
     """Layers one after another; their parameters under "0.weight", "0.bias", "2.weight", ..."""
 
+    @typed
     def __init__(self, layers: Sequence[Layer]) -> None:
         inner = {str(i): layer for i, layer in enumerate(layers)}
-        super().__init__(inner=inner, backend=layers[0].backend)
+        if not inner or not all(isinstance(layer, Layer) for layer in inner.values()):
+            raise ArgumentError(f"layers must be a list of one Layer at least, not {said(layers)}")
+        super().__init__(inner=inner, backend=inner["0"].backend)
 
     @property
     def layers(self) -> list[Layer]:

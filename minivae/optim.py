@@ -13,6 +13,7 @@ import numpy as np
 
 from minivae.backend import Backend
 from minivae.errors import ArgumentError
+from minivae.inputs import typed
 from minivae.params import Array, Parameters
 
 
@@ -115,6 +116,7 @@ class Adam(Optimizer):
     _rate: float
     _floor: float
 
+    @typed
     def __init__(
         self,
         params: Parameters,
@@ -126,8 +128,9 @@ class Adam(Optimizer):
         decay: float = 0.0,
     ) -> None:
         super().__init__(params, backend, lr)
-        if not 0 <= decay < float("inf"):
-            raise ArgumentError(f"the weight decay must be 0 or larger, not {decay}")
+        for name, beta in (("beta1", beta1), ("beta2", beta2)):
+            if not 0 <= beta < 1:
+                raise ArgumentError(f"{name} must be from 0 to below 1, not {beta}")
         self.beta1, self.beta2, self.eps, self.decay = beta1, beta2, eps, decay
 
     def advance(self) -> None:

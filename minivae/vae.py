@@ -17,7 +17,7 @@ import numpy as np
 from minivae import networks, views
 from minivae.backend import Backend, get_backend
 from minivae.errors import ArgumentError, BackendError
-from minivae.inputs import checked
+from minivae.inputs import affordable, checked, precision, said, typed
 from minivae.layers import Layer
 from minivae.noise import generator
 from minivae.params import Array, Parameters
@@ -78,6 +78,7 @@ class VAE(Layer):
         If a size is below 1, beta is negative or the seed is, or a part is unknown.
     """
 
+    @typed
     def __init__(
         self,
         pixels: int = 784,
@@ -85,8 +86,8 @@ class VAE(Layer):
         latent: int = 20,
         beta: float = 1.0,
         seed: int = 0,
-        dtype: str = "float32",
-        backend: str | Backend = "numpy",
+        dtype: Any = "float32",
+        backend: Any = "numpy",
         likelihood: str = "bernoulli",
         posterior: str = "gaussian",
         prior: str = "normal",
@@ -99,12 +100,9 @@ class VAE(Layer):
         for name, size in (("pixels", pixels), ("latent", latent)):
             if size < 1:
                 raise ArgumentError(f"{name} must be at least 1, not {size}")
-        if not (beta >= 0 and math.isfinite(beta)):
-            raise ArgumentError(f"beta must be 0 or larger, not {beta}")
-        if seed < 0:
-            raise ArgumentError(f"the seed must be 0 or larger, not {seed}")
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise ArgumentError(f"dtype must be float32 or float64, not {dtype}")
+        dtype = precision(dtype)
+        if image_shape is not None:
+            networks.picture(image_shape, pixels)
         backend = get_backend(backend)
         kinds = likelihood, posterior, prior
         how = image_shape, activation, norm
@@ -115,9 +113,11 @@ class VAE(Layer):
         if backend.name != "numpy" and not self.bound.cuda:
             raise BackendError(f"bound {bound!r} has no CUDA form yet: use --backend numpy")
         self.pixels, self.hidden, self.latent = pixels, hidden, latent
-        self.beta, self.seed, self.dtype = beta, seed, np.dtype(dtype)
+        self.beta, self.seed, self.dtype = beta, seed, dtype
         self.image_shape = None if image_shape is None else tuple(image_shape)
         self.activation, self.norm = activation, norm
+        sizes = f"a model of pixels {pixels}, hidden {said(hidden)} and latent {latent}"
+        affordable(2 * dtype.itemsize * sum(map(math.prod, self.shapes.values())), sizes)
         self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
         first = self.params.get("encoder.0.weight")
         if hasattr(self.likelihood, "flags") and first is not None and first.ndim == 2:
@@ -272,13 +272,16 @@ class VAE(Layer):
         """Return decode(mu) for the mu of each image x (N, D): means (N, D)."""
         return self._by_blocks(self.twin()._reconstruct, self._images(x))
 
+    @typed
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return the mean of p(x|z), (n, D), for n draws of z from the prior."""
         if n < 1:
             raise ArgumentError(f"the number of samples must be at least 1, not {n}")
+        affordable(8 * n * (self.pixels + self.latent), f"the number of samples, {n}")
         rng = generator(seed, "sample")
         return self.decode(self.prior.draw(rng.standard_normal((n, self.latent)), rng))
 
+    @typed
     def log_likelihood(self, x: Array, samples: int = 100, seed: int = 0) -> np.ndarray:
         """Return the importance-weighted bound on log p(x), (N,), in nats.
 
@@ -289,6 +292,7 @@ class VAE(Layer):
         if samples < 1:
             raise ArgumentError(f"the number of samples must be at least 1, not {samples}")
         x = self._images(x)
+        affordable(8 * samples * min(len(x), 100), f"the number of samples, {samples}")
         rng, twin = generator(seed, "importance"), self.twin()
         return np.concatenate(
             [twin.weighted_bound(self._block(block), samples, rng) for block in _blocks(x, 100)]

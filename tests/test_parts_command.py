@@ -26,7 +26,11 @@ def made(rows, test=None):
 @pytest.mark.parametrize(
     "kind, rows, said",
     [
-        ("bernoulli", [[0.5, -2.0]], "value -2 .* numbers from 0 to 1: --likelihood gaussian fits"),
+        (
+            "bernoulli",
+            [[0.5, -2.0]],
+            "value -2 at row 0, column 1, .* numbers from 0 to 1: --likelihood gaussian fits",
+        ),
         ("bernoulli", [[0.0, 3.0]], "value 3 .*: --likelihood poisson fits"),
         ("poisson", [[0.25, 1.0]], "whole numbers from 0: --likelihood bernoulli fits"),
         ("categorical:2", [[1.0, 0.3]], "value 0.3 .* one 1 in each group"),
@@ -38,7 +42,7 @@ def test_data_that_a_likelihood_is_not_for_are_refused(kind, rows, said):
     vae = VAE(2, (3,), 1, likelihood=kind)
     Training(vae, made(good))
     for data in (made(np.array(rows, "float32"), good), made(good, np.array(rows, "float32"))):
-        with pytest.raises(DataError, match=rf"^made has the .*{said}"):
+        with pytest.raises(DataError, match=rf"^made has in its t.* part the .*{said}"):
             Training(vae, data)
 
 

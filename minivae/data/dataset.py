@@ -27,6 +27,7 @@ from minivae.data.pixels import RowSubset, gather
 from minivae.data.sources import MAP_ABOVE, read_source
 from minivae.data.tables import Scale, Table
 from minivae.errors import ArgumentError, DataError, shown
+from minivae.inputs import one_of, precision, said, typed
 
 BLOCK = 8 << 20
 
@@ -58,6 +59,20 @@ class Dataset:
     test_labels: np.ndarray | None
     image_shape: tuple[int, int]
     units: Table | Scale | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of other shapes and types; their numbers are looked at by `load_data`."""
+        for part in ("train", "test"):
+            rows, labels = getattr(self, part), getattr(self, f"{part}_labels")
+            what = f"{shown(self.name)}, {part}"
+            pixel_rows(rows, self.train.shape[1], what)
+            if labels is not None and np.shape(labels) != (len(rows),):
+                raise DataError(f"{what}: {len(rows)} images, labels of shape {np.shape(labels)}")
+        if len(self.image_shape) != 2 or math.prod(self.image_shape) != self.train.shape[1]:
+            raise DataError(
+                f"{shown(self.name)}: image_shape {said(self.image_shape)} is none of rows of "
+                f"{self.train.shape[1]} pixels: give (rows, columns)"
+            )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -96,6 +111,7 @@ class Dataset:
             "labels": "yes" if labelled else "no",
         }
 
+    @typed
     def pixels(
         self,
         part: str = "test",
@@ -117,13 +133,32 @@ class Dataset:
         dtype : dtype
             float32 or float64.
         """
+        one_of(part, ("train", "test"), "part")
         source = getattr(self, part)
-        indices = np.arange(len(source))[rows]
-        return gather(
-            source, indices, np.empty((len(indices), source.shape[1]), dtype), binarize=binarize
-        )
+        try:
+            indices = np.arange(len(source))[rows]
+        except (IndexError, TypeError, ValueError):
+            indices = np.zeros(())
+        if indices.ndim != 1:
+            raise ArgumentError(
+                f"rows {said(rows)} choose none of {len(source)} images: give a slice, an array of "
+                "whole numbers or a mask"
+            )
+        out = np.empty((len(indices), source.shape[1]), precision(dtype))
+        return gather(source, indices, out, binarize=binarize)
 
 
+def pixel_rows(rows: Any, pixels: int, what: str) -> None:
+    """Raise DataError unless rows are (N, pixels), uint8 or floats, at least one of them."""
+    if not isinstance(rows, np.ndarray | RowSubset):
+        raise DataError(f"{what}: rows must be an array (N, {pixels}), not {said(rows)}")
+    if rows.ndim != 2 or rows.shape[1] != pixels or 0 in rows.shape:
+        raise DataError(f"{what}: rows of shape {rows.shape}, not (N, {pixels}) of one at least")
+    if rows.dtype != np.uint8 and rows.dtype.kind != "f":
+        raise DataError(f"{what}: rows of type {said(rows.dtype)}: expected uint8 or floats")
+
+
+@typed
 def load_data(
     source: Any = "mnist",
     *,
@@ -175,8 +210,6 @@ def load_data(
         An unknown name; a file that is missing, damaged, empty, out of range or of another size;
         a column that a model cannot use, or another than `units` has.
     """
-    if seed < 0:
-        raise ArgumentError(f"seed must be 0 or more, not {seed}")
     say = notice or (lambda line: None)
     if isinstance(units, Table) or (units is None and is_table(source)):
         if scale is not None or labels is not None:
@@ -188,7 +221,7 @@ def load_data(
         rows = units.rows(cells, shown(name))
         train, _, test, _ = _hold_out(rows, None, seed, shown(name), say, "rows")
         return Dataset(name, train, test, None, None, (1, units.width), units)
-    if drop or category:
+    if len(drop) or len(category):
         raise ArgumentError("columns are a table's: give a .csv or .parquet file, or a DataFrame")
     size = parse_size(image_size)
     where = shown(_name(source, "array"))

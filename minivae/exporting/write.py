@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 
 from minivae.data import Dataset
+from minivae.data.pixels import BINARIZE
 from minivae.errors import ArgumentError, BackendError
 from minivae.exporting import as_numpy, as_onnx, as_torch
+from minivae.inputs import one_of, typed
 from minivae.storage.files import replacing
 from minivae.vae import VAE
 
 FORMS = ("torch", "onnx", "safetensors", "numpy", "html")
 
 
+@typed
 def export(
     vae: VAE,
     to: str,
@@ -61,6 +64,8 @@ def export(
     WriteError
         If a file cannot be written.
     """
+    one_of(to, FORMS, "export to")
+    one_of(binarize, BINARIZE, "binarize")
     arrays = {name: np.array(vae.backend.to_host(view)) for name, view in vae.params.items()}
     if to == "html":
         if data is None:
@@ -70,11 +75,9 @@ def export(
         made = {"explorer.html": explore_page(vae, data, title, binarize).encode()}
     elif to == "safetensors":
         made = {"model.safetensors": _safetensors(vae, arrays)}
-    elif to in FORMS:
+    else:
         form: Any = {"torch": as_torch, "onnx": as_onnx, "numpy": as_numpy}[to]
         made = form.files(vae, arrays)
-    else:
-        raise ArgumentError(f"export to {to!r:.50} is unknown: {', '.join(FORMS)}")
     for name, content in made.items():
         with replacing(Path(folder) / name) as file:
             file.write(content)

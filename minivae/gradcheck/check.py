@@ -25,6 +25,7 @@ from minivae.gradcheck.report import Entry, GradcheckError, Report
 from minivae.gradcheck.subject import Array, Subject
 from minivae.gradcheck.threads import one_thread
 from minivae.gradcheck.verdict import verdict
+from minivae.inputs import typed
 
 FLOAT32 = float(np.finfo(np.float32).eps)
 FLOAT64 = float(np.finfo(float).eps)
@@ -34,11 +35,12 @@ TOLERANCES = {"float64": 1e-7, "float32": 3e-4, "float32 throughout": 1e-2}
 LARGE, SLOW = 1_000_000, 0.02
 
 
+@typed
 def check(
     layer: Any,
     *inputs: Any,
     seed: int = 0,
-    constants: Iterable[int | str] | None = None,
+    constants: int | str | Iterable[int | str] | None = None,
     reseed: Callable[..., Any] | None = None,
     rtol: float | None = None,
 ) -> Report:
@@ -94,6 +96,7 @@ def _alone(layer: Any, x: Array, seed: int) -> Report:
     return _check(Subject(layer, (x,), seed), seed, None)[0]
 
 
+@typed
 def check_function(
     value: Callable[[Array], Any], gradient: Callable[[Array], Array], x: Any, seed: int = 0
 ) -> Report:
@@ -101,11 +104,12 @@ def check_function(
     return check(_FunctionLayer(value, gradient), x, seed=seed)
 
 
+@typed
 def assert_gradients(
     layer: Any,
     *inputs: Any,
     seed: int = 0,
-    constants: Iterable[int | str] | None = None,
+    constants: int | str | Iterable[int | str] | None = None,
     reseed: Callable[..., Any] | None = None,
     rtol: float | None = None,
 ) -> None:

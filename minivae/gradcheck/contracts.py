@@ -17,12 +17,14 @@ from minivae.gradcheck.law import SIGMAS, Contract, Contracts
 from minivae.gradcheck.subject import Array
 from minivae.gradcheck.threads import one_thread
 from minivae.gradcheck.tiny import head_of, tiny_contracts
+from minivae.inputs import checked, said, typed
 
 DRAWS = 20_000
 ROUNDING = 1e-10
 
 
-def check_contracts(vae: Any, x: Array | None = None, seed: int = 0) -> Contracts:
+@typed
+def check_contracts(vae: Any, x: Any = None, seed: int = 0) -> Contracts:
     """Check what must hold of a VAE besides its gradients.
 
     Parameters
@@ -40,10 +42,12 @@ def check_contracts(vae: Any, x: Array | None = None, seed: int = 0) -> Contract
     """
     if getattr(getattr(vae, "backend", None), "name", "numpy") != "numpy":
         raise ArgumentError("contracts are checked on the NumPy backend: load the model with it")
+    if not all(hasattr(vae, name) for name in ("pixels", "latent", "step", "params")):
+        raise ArgumentError(f"vae must be a VAE, not {said(vae)}")
     model, rng = clone(vae, float), np.random.default_rng(seed)
     if x is None:
         x = rng.uniform(size=(5, vae.pixels))
-    x = np.asarray(x, float)
+    x = checked(x, vae.pixels, "images x").astype(float)
     eps = rng.standard_normal((len(x), vae.latent))
     with one_thread():
         found = [

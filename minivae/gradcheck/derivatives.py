@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minivae.errors import ArgumentError
 from minivae.gradcheck.check import check
 from minivae.gradcheck.function import build
 from minivae.gradcheck.intake import Pair
@@ -18,6 +19,7 @@ from minivae.gradcheck.jacobian import analytic_rows
 from minivae.gradcheck.numeric import differences
 from minivae.gradcheck.report import GradcheckError, Report
 from minivae.gradcheck.subject import Array, Subject
+from minivae.inputs import numeric, typed
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Jacobian:
         return self.analytic - self.numeric
 
 
+@typed
 def jacobian(layer: Any, *inputs: Any, seed: int = 0) -> dict[str, Jacobian]:
     """Return the Jacobians of all float inputs and parameters, by name.
 
@@ -60,6 +63,7 @@ def jacobian(layer: Any, *inputs: Any, seed: int = 0) -> dict[str, Jacobian]:
     return found
 
 
+@typed
 def hessian_vector(gradient: Callable[[Array], Array], x: Any, v: Any) -> Array:
     """Return the second derivative along v: the change of the gradient over a small step.
 
@@ -69,7 +73,9 @@ def hessian_vector(gradient: Callable[[Array], Array], x: Any, v: Any) -> Array:
         Of a scalar function, at an array of x's shape.
     x, v : array_like of one shape
     """
-    x, v = np.asarray(x, float), np.asarray(v, float)
+    x, v = (numeric(one, name).astype(float) for one, name in ((x, "x"), (v, "v")))
+    if x.shape != v.shape or not (np.isfinite(x).all() and np.isfinite(v).all()):
+        raise ArgumentError(f"x {x.shape} and v {v.shape} must be finite numbers of one shape")
     size = float(np.abs(x).max(initial=0.0)) or 1.0
     step = 1e-3 * size / (float(np.abs(v).max(initial=0.0)) or 1.0)
     coarse, fine = (
@@ -79,6 +85,7 @@ def hessian_vector(gradient: Callable[[Array], Array], x: Any, v: Any) -> Array:
     return (16 * fine - coarse) / 15
 
 
+@typed
 def check_second(
     gradient: Callable[[Array], Array],
     hessian_product: Callable[[Array, Array], Array],

@@ -88,23 +88,29 @@ class Subject:
         layer: Any,
         inputs: tuple[Any, ...],
         seed: int,
-        constants: Iterable[int | str] | None = None,
+        constants: int | str | Iterable[int | str] | None = None,
         reseed: Callable[..., Any] | None = None,
     ) -> None:
         if not hasattr(layer, "forward") and hasattr(layer, "step"):
             layer = StepLayer(layer)
-        self.title = getattr(layer, "title", None) or type(getattr(layer, "vae", layer)).__name__
+        title = getattr(layer, "title", None)
+        if not (isinstance(title, str) and title):
+            title = type(getattr(layer, "vae", layer)).__name__
+        self.title = title
         for method in ("forward", "backward"):
             instead = "__call__" if method == "forward" else method
             if not callable(getattr(layer, method, getattr(layer, instead, None))):
                 raise GradcheckError(f"{self.title} has no method {method}: nothing to check")
         self.original, self.seed, self.reseed = layer, seed, reseed
-        self.inputs = [np.array(one) for one in inputs]
+        try:
+            self.inputs = [np.array(one) for one in inputs]
+        except ValueError as error:
+            raise GradcheckError(f"inputs that are no arrays: {error}") from None
         self.input_names = _names(_forward_of(layer), len(inputs))
         if constants is None and isinstance(getattr(layer, "constants", None), tuple):
             constants = layer.constants
         self.declared = constants is not None
-        self.constants = self._named(constants or ())
+        self.constants = self._named(() if constants is None else constants)
         self.widened = False
         self.caches: dict[int, Any] = {}
         self.given: list[Any] = []

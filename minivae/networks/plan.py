@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minivae.errors import ArgumentError
+from minivae.inputs import said
 from minivae.layers import Layer, Linear, ReLU, Sequential, Sigmoid, Tanh
 from minivae.networks.activations import ELU, GELU, LeakyReLU, PReLU, SiLU, Softplus
 from minivae.networks.convolution import Conv2d, ConvTranspose2d
@@ -125,9 +126,14 @@ def picture(image_shape: Sequence[int] | None, pixels: int) -> Picture:
                 "give image_shape=(height, width) or (height, width, channels)"
             )
         return side, side, 1
-    height, width, channels = (*image_shape, 1)[:3]
-    if height * width * channels != pixels:
-        raise ArgumentError(f"image_shape {tuple(image_shape)} has not {pixels} pixels")
+    sides = tuple(image_shape)
+    whole = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
+    if len(sides) not in (2, 3) or not whole or math.prod(map(int, sides)) != pixels:
+        raise ArgumentError(
+            f"image_shape {said(sides)} is none of {pixels} pixels: give (height, width) or "
+            "(height, width, channels)"
+        )
+    height, width, channels = (*map(int, sides), 1)[:3]
     return height, width, channels
 
 

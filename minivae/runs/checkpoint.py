@@ -16,6 +16,7 @@ from minivae import __version__
 from minivae.data import Dataset
 from minivae.data.tables import Scale, Table
 from minivae.errors import ArgumentError, CheckpointError, NotFiniteError, shown
+from minivae.inputs import typed
 from minivae.runs import claims
 from minivae.storage import sealed
 from minivae.training import Record, Training
@@ -39,6 +40,7 @@ class Checkpoint(NamedTuple):
     units: Table | Scale | None = None
 
 
+@typed
 def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = None) -> None:
     """Write a model, and the state of its training if given, to a file.
 
@@ -112,6 +114,7 @@ def judge(vae: VAE) -> None:
     sealed.judge(len(vae.params) + 5)  # two moments, the best parameters, history, units
 
 
+@typed
 def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
     """Read a checkpoint file, or the one in a run directory.
 
@@ -151,6 +154,7 @@ def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
     return Checkpoint(vae, config, moments, units)
 
 
+@typed
 def load(path: str | os.PathLike[str], backend: Any = "numpy") -> VAE:
     """Return the model of a checkpoint file or a run directory."""
     return read(path, backend).vae

@@ -14,6 +14,7 @@ from typing import Any
 
 from minivae import views
 from minivae.errors import shown
+from minivae.inputs import typed
 from minivae.runs import checkpoint
 from minivae.training import History
 from minivae.vae import VAE
@@ -54,6 +55,7 @@ class Run:
         If there is no checkpoint, or it is damaged.
     """
 
+    @typed
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._saved = checkpoint.read(path)

@@ -53,7 +53,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         If the target cannot be written, with the system's reason.
     """
     path = Path(path)
-    if not path.name or "\0" in path.name:
+    if not path.name or "\0" in str(path):
         raise WriteError(f"{shown(path)!r} is no name of a file")
     # No other process can know the name, and no link of that name is followed ("x"); it ends with
     # the number of the process, so that what a dead one left is known: lock.py.

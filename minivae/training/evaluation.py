@@ -13,17 +13,21 @@ from typing import Any
 import numpy as np
 
 from minivae.backend import shared_empty
-from minivae.data.pixels import gather
+from minivae.data.dataset import pixel_rows
+from minivae.data.pixels import BINARIZE, gather
 from minivae.errors import ArgumentError, NotFiniteError
+from minivae.inputs import affordable, one_of, typed
 from minivae.noise import generator, normal
 from minivae.params import Array
 from minivae.training.crew import BlasThreads, Crew, can_fork, cores
 from minivae.training.ranks import Ranks
+from minivae.training.support import check_rows
 from minivae.vae import BLOCK, VAE, Terms
 
 IMAGES = 100  # at a time where each is drawn for many times
 
 
+@typed
 def evaluate(
     vae: VAE,
     rows: Any,
@@ -54,9 +58,19 @@ def evaluate(
     ------
     ArgumentError
         If the number of threads is below 1 or above 1024.
+    DataError
+        If the rows are not what the likelihood is for.
     NotFiniteError
         If the loss is not a finite number.
     """
+    _judge(vae, rows, binarize)
+    return measure(vae, rows, binarize, seed, threads, ranks)
+
+
+def measure(
+    vae: VAE, rows: Any, binarize: str, seed: int, threads: int | None, ranks: Ranks | None
+) -> Terms:
+    """As `evaluate`, of rows that have been looked at before."""
 
     def block(model: VAE, i: int, indices: np.ndarray) -> tuple[Array, Array]:
         """Return log p(x|z) and KL of each image; the noise depends on seed and i alone."""
@@ -76,6 +90,7 @@ def evaluate(
     return terms
 
 
+@typed
 def log_likelihood(
     vae: VAE,
     rows: Any,
@@ -97,6 +112,8 @@ def log_likelihood(
     """
     if samples < 1:
         raise ArgumentError(f"the number of samples must be at least 1, not {samples}")
+    _judge(vae, rows, binarize)
+    affordable(8 * samples * min(len(rows), IMAGES), f"the number of samples, {samples}")
 
     def block(model: VAE, i: int, indices: np.ndarray) -> tuple[Array]:
         x = _pixels(model, rows, indices, binarize, generator(seed, "likelihood x", i))
@@ -109,6 +126,13 @@ def log_likelihood(
             " the model's numbers have grown too large; train with a smaller learning rate (--lr)"
         )
     return values
+
+
+def _judge(vae: VAE, rows: Any, binarize: str) -> None:
+    """Refuse what is no data of the model."""
+    one_of(binarize, BINARIZE, "binarize")
+    pixel_rows(rows, vae.pixels, "rows")
+    check_rows(vae.likelihood, rows, "rows have", binarize)
 
 
 def _pixels(

@@ -18,17 +18,18 @@ from minivae import products as libraries
 from minivae.data.dataset import Dataset
 from minivae.data.pixels import BINARIZE, RowSubset, Source
 from minivae.errors import ArgumentError, BackendError, shown
+from minivae.inputs import one_of, typed
 from minivae.noise import RowNoise, permutation
 from minivae.optim import optimizer as make_optimizer
 from minivae.training import schedules
 from minivae.training.crew import cores, kernel
-from minivae.training.evaluation import evaluate
+from minivae.training.evaluation import measure
 from minivae.training.history import History, Record
 from minivae.training.ranks import Ranks
 from minivae.training.steps import open_steps
 from minivae.training.support import check_support
 from minivae.training.watch import CHECK, Watch
-from minivae.vae import VAE
+from minivae.vae import VAE, Terms
 
 
 class Training:
@@ -82,6 +83,7 @@ class Training:
         If the data are not what the likelihood is for.
     """
 
+    @typed
     def __init__(
         self,
         vae: VAE,
@@ -100,10 +102,9 @@ class Training:
     ) -> None:
         if batch_size < 1:
             raise ArgumentError(f"the batch size must be at least 1, not {batch_size}")
-        if seed < 0:
-            raise ArgumentError(f"the seed must be 0 or larger, not {seed}")
-        if binarize not in BINARIZE:
-            raise ArgumentError(f"binarize {binarize!r} is unknown: {', '.join(BINARIZE)}")
+        one_of(binarize, BINARIZE, "binarize")
+        if products is not None:
+            one_of(products, libraries.LIBRARIES, "products")
         if data.train.shape[1] != vae.pixels:
             raise ArgumentError(
                 f"{shown(data.name)} has images of {data.train.shape[1]} pixels, the model "
@@ -111,8 +112,8 @@ class Training:
             )
         check_support(vae.likelihood, data, binarize)
         self.vae, self.data = vae, data
-        if clip is not None and not 0 < clip < math.inf:
-            raise ArgumentError(f"the norm to clip to must be above 0, not {clip}")
+        if clip == 0:
+            raise ArgumentError("clip, the norm to cut the gradient to, must be above 0")
         if early_stop is not None and (early_stop < 1 or len(data.train) < 10):
             raise ArgumentError(
                 f"early stopping needs 1 epoch or more (not {early_stop}) and 10 images or more"
@@ -162,6 +163,7 @@ class Training:
         """How many batches an epoch has; the last may be smaller."""
         return -(-self.images // self.batch_size)
 
+    @typed
     def run(
         self,
         epochs: int,
@@ -197,6 +199,11 @@ class Training:
             raise ArgumentError(f"the number of epochs must be at least 1, not {epochs}")
         cores(threads)  # says if it cannot be
         self.epochs, self.threads = epochs, threads
+        return self._run(epochs, threads, after_step)
+
+    def _run(
+        self, epochs: int, threads: int | None, after_step: Callable[[Training], bool | None] | None
+    ) -> Iterator[Record]:
         source = Source(self.data.train, self.binarize)
         steps = open_steps(self.vae, self.adam, source, self.batch_size, threads, self.ranks)
         library = "numpy", 1
@@ -301,31 +308,20 @@ class Training:
         """Remember the best parameters on the images held out; put them back at the end."""
         if self.early_stop is None:
             return
-        loss = evaluate(
-            self.vae,
-            self._held,
-            binarize=self.binarize,
-            seed=self.seed,
-            threads=self.threads,
-            ranks=self.ranks,
-        ).loss
+        loss = self._measure(self._held).loss
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, self.epoch
             self.best = self.vae.theta.copy()
         elif last or self.ended:
             self.vae.theta[...] = self.best
 
+    def _measure(self, rows: Any) -> Terms:
+        return measure(self.vae, rows, self.binarize, self.seed, self.threads, self.ranks)
+
     def _record(self) -> Record:
         n, beta = self.images, self.vae.beta
         nll, kl = self.nll_sum / n, self.kl_sum / n
-        test = evaluate(
-            self.vae,
-            self.data.test,
-            binarize=self.binarize,
-            seed=self.seed,
-            threads=self.threads,
-            ranks=self.ranks,
-        )
+        test = self._measure(self.data.test)
         record = Record(
             self.epoch + 1,
             *(nll + beta * kl, nll, kl),

@@ -12,6 +12,8 @@ from typing import Any
 
 from minivae import views
 from minivae.data import Dataset, load_data
+from minivae.errors import ArgumentError
+from minivae.inputs import said, typed
 from minivae.training.history import History, Record
 from minivae.training.loop import Training
 from minivae.vae import VAE
@@ -35,7 +37,9 @@ class Epochs(Iterator[Record]):
         self, training: Training, epochs: int, threads: int | None, callbacks: Sequence[Callback]
     ) -> None:
         self.training, self.epochs, self.callbacks = training, epochs, tuple(callbacks)
-        self._records = _records(training, epochs, threads, self.callbacks)
+        if not all(map(callable, self.callbacks)):
+            raise ArgumentError(f"callbacks must be functions, not {said(list(callbacks))}")
+        self._records = _records(training, training.run(epochs, threads=threads), self.callbacks)
 
     def __next__(self) -> Record:
         """Train an epoch, and return its record."""
@@ -114,10 +118,9 @@ class _Bar:
 
 
 def _records(
-    training: Training, epochs: int, threads: int | None, callbacks: Sequence[Callback]
+    training: Training, records: Iterator[Record], callbacks: Sequence[Callback]
 ) -> Iterator[Any]:
     vae = training.vae
-    records = training.run(epochs, threads=threads)
     try:
         for record in records:
             stop = [callback(training) for callback in callbacks]
@@ -140,6 +143,7 @@ def _settings(training: Training) -> tuple[Any, ...]:
     )
 
 
+@typed
 def train(
     vae: VAE,
     data: Dataset | Any,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minivae.data.dataset import Dataset
+from minivae.data.pixels import gather
 from minivae.errors import DataError, shown
 from minivae.parts import LIKELIHOODS
 from minivae.parts.likelihood import ANY, LEVELS, ONE_HOT, TABLE, UNIT
@@ -26,31 +27,40 @@ def check_support(likelihood: Any, data: Dataset, binarize: str = "none") -> Non
         With the first such value, and a likelihood that fits.
     """
     for part in ("train", "test"):
-        rows = getattr(data, part)
-        if rows.dtype == np.uint8 and likelihood.support in (UNIT, LEVELS, ANY):
-            continue  # they become k/255
-        value = _first_outside(likelihood, data, part, binarize)
-        if value is None:
-            continue
-        fits = [
-            other.kind
-            for other in LIKELIHOODS
-            if other.support not in (ONE_HOT, TABLE)  # their groups are for the user to say
-            and _first_outside(other(rows.shape[1]), data, part, binarize) is None
-        ]
-        remedy = f": --likelihood {fits[0]} fits" if fits else ""
-        raise DataError(
-            f"{shown(data.name)} has the value {value:g} in its {part} part, and the likelihood "
-            f"{likelihood.kind} is for {likelihood.support}{remedy}"
+        check_rows(
+            likelihood, getattr(data, part), f"{shown(data.name)} has in its {part} part", binarize
         )
 
 
-def _first_outside(likelihood: Any, data: Dataset, part: str, binarize: str) -> float | None:
-    """Return the first value outside the support, as training sees it; None if there is none."""
+def check_rows(likelihood: Any, rows: Any, what: str, binarize: str = "none") -> None:
+    """As `check_support`, of rows (N, D); `what` begins the message: "x has in its test part"."""
+    if rows.dtype == np.uint8 and likelihood.support in (UNIT, LEVELS, ANY):
+        return  # they become k/255
+    found = _first_outside(likelihood, rows, binarize)
+    if found is None:
+        return
+    row, column, value = found
+    fits = [
+        other.kind
+        for other in LIKELIHOODS
+        if other.support not in (ONE_HOT, TABLE)  # their groups are for the user to say
+        and _first_outside(other(rows.shape[1]), rows, binarize) is None
+    ]
+    remedy = f": --likelihood {fits[0]} fits" if fits else ""
+    raise DataError(
+        f"{what} the value {value:g} at row {row}, column {column}, and the likelihood "
+        f"{likelihood.kind} is for {likelihood.support}{remedy}"
+    )
+
+
+def _first_outside(likelihood: Any, rows: Any, binarize: str) -> tuple[int, int, float] | None:
+    """Return row, column and value of the first number outside the support, as training sees it."""
     binary = "none" if binarize == "none" else "threshold"  # sampled ones are 0 and 1, too
-    for start in range(0, len(getattr(data, part)), BLOCK):
-        x = data.pixels(part, slice(start, start + BLOCK), binarize=binary)
-        outside = likelihood.outside(x)
+    for start in range(0, len(rows), BLOCK):
+        indices = np.arange(start, min(start + BLOCK, len(rows)))
+        x = np.empty((len(indices), rows.shape[1]), np.float32)
+        outside = likelihood.outside(gather(rows, indices, x, binarize=binary))
         if outside.any():
-            return float(x[outside][0])
+            row, column = (int(place[0]) for place in outside.nonzero())
+            return start + row, column, float(x[row, column])
     return None
