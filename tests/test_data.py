@@ -427,7 +427,7 @@ def test_fingerprint_of_a_held_out_split_depends_on_the_seed(tmp_path):
     np.save(tmp_path / "a.npy", X)
     prints = {load_data(tmp_path / "a.npy", seed=seed).fingerprint for seed in (0, 1, 0)}
     assert len(prints) == 2
-    with pytest.raises(ArgumentError, match="seed must be a whole number from 0 to 2.63, not -1"):
+    with pytest.raises(ArgumentError, match=r"seed must be a whole number from 0 to 2\^63, not -1"):
         load_data(tmp_path / "a.npy", seed=-1)
 
 

@@ -315,7 +315,7 @@ def test_numbers_of_threads_that_cannot_be(threads):
     for use in (lambda: next(runs.training(data).run(1, threads=threads)),
                 lambda: evaluate(VAE(36), data.test, threads=threads),
                 lambda: cores(threads)):  # fmt: skip
-        with pytest.raises(ArgumentError, match="threads must be .*from"):
+        with pytest.raises(ArgumentError, match=r"threads must be .*from"):
             use()
 
 
