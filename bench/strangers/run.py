@@ -37,6 +37,7 @@ MEANS = {
     "mask": "mask index sum",
     "missing-term": "term sum index",
     "mutates": "aliasing state",
+    "nonlinear": "mask other",
     "not-finite": "nan",
     "partial": "index sum mask term",
     "precision": "dtype",

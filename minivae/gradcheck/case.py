@@ -6,7 +6,8 @@ How it was compared is in evidence.py; what explains it is for causes.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Case:
     seen: Observation
     probe: Probe
     all: Mapping[str, Evidence]
+    kept: dict[str, Any] = field(default_factory=dict)  # what was found of it and is dear
 
     def __post_init__(self) -> None:
         """Gather analytic and numeric values at the compared entries."""

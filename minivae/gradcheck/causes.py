@@ -15,24 +15,29 @@ import numpy as np
 
 from minivae.gradcheck.case import Case
 from minivae.gradcheck.factors import common, describe, meanings
-from minivae.gradcheck.jacobian import structure
-from minivae.gradcheck.observe import LARGE, same
+from minivae.gradcheck.jacobian import per_output, structure
+from minivae.gradcheck.linear import TINY, not_linear, with_factor
+from minivae.gradcheck.observe import same
 from minivae.gradcheck.paths import absent_outputs, wrong_weights
 from minivae.gradcheck.pieces import absent_piece
-from minivae.gradcheck.residual import lost_factor, lost_term
+from minivae.gradcheck.residual import lost_factor, lost_term, two_factors
 from minivae.gradcheck.rows import wrong_rows
+from minivae.gradcheck.second import confirmed, second
 from minivae.gradcheck.subject import Array
 
 Named = tuple[str, str]
+Pattern = Callable[[Case], Named | None]
 
 
 def explain(case: Case) -> Named:
     """Return the cause of a failure in one word and in a sentence."""
-    patterns: tuple[Callable[[Case], Named | None], ...] = (
+    early: tuple[Pattern, ...] = (
         _not_finite,
         _word("shape", _shape),
-        _word("dtype", _dtype),
+        _dtype,
         _word("zero", _zero),
+    )
+    certain: tuple[Pattern, ...] = (
         _word("accumulated", _accumulated),
         _word("random", _random),
         _word("stale", _stale),
@@ -42,29 +47,37 @@ def explain(case: Case) -> Named:
         _word("precision", _roughly),
         _word("sign", _signs),
         _word("clipped", _clipped),
-        _word("chain", _chain),
+        not_linear,
         _word("scale", _scale),
         _moved_entries,
         _word("mask", _mask),
         absent_piece,
         absent_outputs,
         wrong_weights,
-        lost_factor,
-        lost_term,
-        _word("mask", _one_side),
-        _word("partial", _one_row),
-        structure,
-        _word("partial", wrong_rows),
-        _word("mask", _where_zero),
     )
-    for pattern in patterns:
-        named = pattern(case) if case.fits or pattern in patterns[:4] else None
-        if named:
+    # Of many arrays and places that are tried, one may fit by chance: these must hold twice.
+    doubtful: tuple[tuple[Pattern, bool], ...] = (
+        (two_factors, True),
+        (lost_factor, False),
+        (lost_term, False),
+        (_word("partial", _one_row), True),
+        (_word("mask", _one_side), False),
+        (structure, False),
+        (per_output, False),
+        (_word("partial", wrong_rows), True),
+        (_word("mask", _where_zero), False),
+    )
+    for pattern in (*early, *certain) if case.fits else early:
+        if named := pattern(case):
+            return named
+    for pattern, exact in doubtful if case.fits else ():
+        named = pattern(case)
+        if named and (named := confirmed(pattern, case, named, exact)):
             return named
     return "unknown", _worst(case)
 
 
-def _word(word: str, pattern: Callable[[Case], str]) -> Callable[[Case], Named | None]:
+def _word(word: str, pattern: Callable[[Case], str]) -> Pattern:
     def named(case: Case) -> Named | None:
         sentence = pattern(case)
         return (word, sentence) if sentence else None
@@ -137,20 +150,39 @@ def _shape(case: Case) -> str:
     return sentence
 
 
-def _dtype(case: Case) -> str:
-    if np.issubdtype(case.gradient.dtype, np.floating):
-        return ""
-    if case.gradient.dtype.kind == "c":
-        return f"the gradient is {case.gradient.dtype}, the array is real"
-    return f"the gradient is {case.gradient.dtype}, whole numbers: its fractions are cut off"
+def _dtype(case: Case) -> Named | None:
+    kind = case.gradient.dtype
+    if np.issubdtype(kind, np.floating):
+        return None
+    if kind.kind != "c":
+        return "dtype", f"the gradient is {kind}, whole numbers: its fractions are cut off"
+    return complex_by_mistake(case) or ("dtype", f"the gradient is {kind}, the array is real")
+
+
+def complex_by_mistake(case: Case) -> Named | None:
+    """Return what it means if only another copy of the layer was given complex numbers."""
+    own = [*case.subject.variables().values(), *case.subject.outputs]
+    if case.gradient.dtype.kind != "c" or any(one.dtype.kind == "c" for one in own):
+        return None
+    imaginary = np.abs(case.gradient.imag).max()
+    if not 0 < imaginary < 1e-18 * np.abs(case.gradient).max():  # no rounding is so small
+        return None
+    return (
+        "stale",
+        "it is made of numbers that another object of the class was given: they share values",
+    )
 
 
 def _zero(case: Case) -> str:
-    return "" if case.gradient.any() else "the gradient is zero everywhere: it is never written"
+    if not case.gradient.any():
+        return "the gradient is zero everywhere: it is never written"
+    if np.abs(case.gradient).max() <= TINY * np.abs(case.numeric).max(initial=0.0):
+        return "the gradient is zero everywhere, but for rounding: its terms cancel"
+    return ""
 
 
 def _sign(case: Case) -> str:
-    if len(case.at) > 1 and case.evidence.agrees(-case.gradient):
+    if case.numeric.any() and case.evidence.agrees(-case.gradient):
         return "every entry has the opposite sign"
     return ""
 
@@ -196,24 +228,21 @@ def _scale(case: Case) -> str:
     if not 1e-9 < abs(factor) < 1e9 or not case.evidence.agrees(case.gradient / factor):
         return ""
     room = 10 * case.evidence.tolerance
-    if telling == 1 and not (common(factor, room) or meanings(factor, case.subject, room)):
+    names = _meant(case, factor, room)
+    if telling == 1 and not (common(factor, room) or names):
         return ""  # one number is always some multiple of another
-    return f"every entry is {describe(factor, case.subject, room)}"
+    return f"every entry is {describe(factor, room, names)}"
 
 
-def _chain(case: Case) -> str:
-    scaled, plain = case.seen.scaled.get(case.name), case.seen.unprimed.get(case.name)
-    if scaled is None or plain is None or not plain.any() or same(scaled, LARGE * plain):
-        return ""
-    if same(scaled, plain):
-        return "it stays the same whatever the output's gradient is: that factor is missing"
-    largest = np.abs(scaled).max(initial=0.0)
-    if largest < 0.5 * abs(LARGE) * np.abs(plain).max(initial=0.0):
-        return (
-            "it does not grow with the output's gradient: it is clipped, or a part of it lacks that"
-            " factor"
-        )
-    return "it is not linear in the output's gradient: a part of it lacks that factor"
+def _meant(case: Case, factor: float, room: float) -> list[str]:
+    """Return which of the layer's numbers the factor is, also at another batch size."""
+    names = meanings(factor, case.subject, room)
+    other = second(case, rows=True) if names else None
+    if other is None or not other.numeric.any():
+        return [] if common(factor, room) else names
+    there = float(other.analytic @ other.numeric) / float(other.numeric @ other.numeric)
+    room = max(room, 1e-5)
+    return [one for one in names if there and one in meanings(there, other.subject, room)]
 
 
 def _moved_entries(case: Case) -> Named | None:
@@ -311,6 +340,7 @@ def _one_side(case: Case) -> str:
     known = [(case.name, case.subject.variables()[case.name])]
     known += [("the output", one) for one in case.subject.outputs]
     for name, one in known:
+        own = name in case.subject.kept
         if one.shape != case.evidence.shape or one.dtype.kind != "f" or len(case.at) < 6:
             continue
         values = one.ravel()[case.at]
@@ -318,6 +348,8 @@ def _one_side(case: Case) -> str:
             inside = sign * values < 0
             if inside.sum() > 2 and (~inside).sum() > 2 and np.array_equal(inside, case.wrong):
                 return f"wrong only where {name} {word} 0, right elsewhere"
+        if own:
+            continue  # a parameter is no value that a forward would compare with a limit
         order = np.argsort(values)
         for ascending, word in ((order, "below"), (order[::-1], "above")):
             wrong = case.wrong[ascending]
@@ -337,10 +369,10 @@ def _one_side(case: Case) -> str:
 def _roughly(case: Case) -> str:
     """Find a gradient that is right to a few digits, and rounds: it is not linear in dy."""
     size, off = np.linalg.norm(case.numeric), np.linalg.norm(case.analytic - case.numeric)
-    scaled, plain = case.seen.scaled.get(case.name), case.seen.unprimed.get(case.name)
-    if not size or off > 1e-2 * size or scaled is None or plain is None:
+    if not size or off > 1e-2 * size:
         return ""
-    if same(scaled, LARGE * plain):
+    one, third, none = (with_factor(case, factor) for factor in (1.0, 3.0, 0.0))
+    if one is None or third is None or none is None or none.any() or same(third, 3 * one):
         return ""
     return f"right to about {int(-np.log10(off / size))} digits: rounded on its way"
 
@@ -359,4 +391,8 @@ def _worst(case: Case) -> str:
         f" {case.analytic[i]:.6g}, not {case.numeric[i]:.6g}"
         for i in np.argsort(-apart)[:3]
     ]
-    return f"no known pattern explains it; the worst entries are {'; '.join(shown)}"
+    where = wrong_rows(case)
+    return (
+        f"no known pattern explains it; {f'here it is {where}; ' if where else ''}the worst entries"
+        f" are {'; '.join(shown)}"
+    )

@@ -5,12 +5,14 @@ That it is a factor at all is found in causes.py and pieces.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from minivae.gradcheck.subject import Subject
 
 BATCH = "the batch size"
 
 
-def describe(factor: float, subject: Subject, room: float) -> str:
+def describe(factor: float, room: float, names: Sequence[str] = ()) -> str:
     """Return how many times too large or small, and what that number is.
 
     Parameters
@@ -19,13 +21,16 @@ def describe(factor: float, subject: Subject, room: float) -> str:
         The wrong value over the right one.
     room : float
         Relative error up to which the factor equals a number.
+    names : sequence of str
+        What else the number is, of `meanings`.
     """
     size = max(abs(factor), 1 / abs(factor))
+    if factor < 0 and size - 1 <= room:
+        return "of the opposite sign"
     large = abs(factor) >= 1
     text = f"{_short(size)} times too {'large' if large else 'small'}"
     if factor < 0:
         text += " and of the opposite sign"
-    names = meanings(factor, subject, room)
     if names:
         text += f": {_short(size)} is {', and also '.join(names)}"
     if BATCH in names:
@@ -58,13 +63,19 @@ def meanings(factor: float, subject: Subject, room: float) -> list[str]:
         if one.ndim > 1:
             known["the width of the output"] = one.shape[-1]
             known["the number of entries of the output"] = one.size
+    for name, one in subject.variables().items():
+        if one.size == 1 and (value := abs(float(one.ravel()[0]))) > 0:
+            known[name if value > 1 else f"1 / {name}"] = max(value, 1 / value)
+            known[f"{name} squared" if value > 1 else f"1 / {name} squared"] = (
+                max(value, 1 / value) ** 2
+            )
     beta = getattr(getattr(subject.original, "vae", None), "beta", None)
     if beta:
         known["beta" if beta > 1 else "1 / beta"] = max(beta, 1 / beta)
     found = [
         name
         for name, value in known.items()
-        if value != 1 and abs(size - value) <= room * abs(value)
+        if abs(value - 1) > room and abs(size - value) <= room * abs(value)
     ]
     return found[:3]
 

@@ -8,10 +8,12 @@ are explained in paths.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from minivae.gradcheck.case import Case
+from minivae.gradcheck.residual import lost_factor, lost_term, two_factors
 from minivae.gradcheck.subject import Array, Subject
 
 Named = tuple[str, str]
@@ -40,18 +42,57 @@ def analytic_rows(subject: Subject, name: str, indices: Array) -> Array | None:
 def structure(case: Case) -> Named | None:
     """Return what the two Jacobians show together."""
     numeric = case.evidence.changes
-    if numeric is None or len(case.at) < 2 or numeric.shape[1] < 2 or case.evidence.kinks.any():
+    analytic = _analytic(case)
+    if numeric is None or analytic is None:
         return None
-    analytic = analytic_rows(case.subject, case.name, case.evidence.indices)
-    if analytic is None or not np.isfinite(analytic).all():
-        return None
-    if not case.matches(analytic @ case.probe.real.weights):
-        return None  # not linear: no matrix describes it
     both = _Both(case, analytic, numeric)
     for pattern in (_permuted, _turned, _ends, _local, _pairs, _narrow):
         if found := pattern(both):
             return found
     return None
+
+
+def per_output(case: Case) -> Named | None:
+    """Explain the gradient of an array of which each output knows one entry: output by output."""
+    numeric, analytic = case.evidence.changes, _analytic(case)
+    if numeric is None or analytic is None or len(case.subject.outputs) > 1:
+        return None
+    if not case.evidence.whole or numeric.shape[1] <= numeric.shape[0]:
+        return None
+    there = np.array([np.abs(one) > 1e-12 * np.abs(one).max() for one in (numeric, analytic)])
+    if there.any(axis=0).sum(axis=0).max() > 1:
+        return None
+    view = _Outputs(case, numeric.sum(axis=0), analytic.sum(axis=0))
+    for pattern in (two_factors, lost_factor, lost_term):
+        if found := pattern(view):
+            return found[0], f"in what each output adds to it {found[1]}"
+    return None
+
+
+class _Outputs(Case):
+    """A case whose entries are those of the output: the slope of each by the array."""
+
+    def __init__(self, case: Case, numeric: Array, analytic: Array) -> None:
+        shape = case.subject.outputs[0].shape
+        self.name, self.subject = case.name, case.subject
+        self.evidence = replace(case.evidence, shape=shape)
+        self.at = np.arange(len(numeric))
+        self.numeric, self.analytic = numeric, analytic
+
+
+def _analytic(case: Case) -> Array | None:
+    """Return the Jacobian that backward gives, if it is linear and tells something."""
+    outputs = sum(one.size for one in case.subject.outputs)
+    if not len(case.at) or outputs < 2 or case.evidence.kinks.any():
+        return None
+    if "analytic" not in case.kept:
+        found = analytic_rows(case.subject, case.name, case.evidence.indices)
+        if found is not None and not np.isfinite(found).all():
+            found = None
+        if found is not None and not case.matches(found @ case.probe.real.weights):
+            found = None  # not linear: no matrix describes it
+        case.kept["analytic"] = found
+    return case.kept["analytic"]
 
 
 class _Both:
@@ -151,8 +192,14 @@ def _ends(both: _Both) -> Named | None:
         top, bottom = (both.a * both.n).sum(axis=axis), (both.n**2).sum(axis=axis)
         factor = np.divide(top, bottom, out=np.ones_like(top), where=bottom > 0)
         scaled = both.n * (factor[None, :] if axis == 0 else factor[:, None])
-        many = ((both.n != 0).sum(axis=axis) > 1).sum() > 1
-        if many and both.equal(both.a, scaled) and np.ptp(factor[bottom > 0]) > 1e-4:
+        off = (bottom > 0) & (np.abs(factor - 1) > 1e-4)
+        many = ((both.n != 0).sum(axis=axis) > 1)[off]
+        if many.sum() < 2 or 2 * many.sum() < len(many) or not both.equal(both.a, scaled):
+            continue
+        if axis == 0 and np.abs(factor[off]).max() < 1e-4:
+            count = f"{len(many)} of {int((bottom > 0).sum())} outputs"
+            return "missing-term", f"what flows back from {count} is absent; the rest is right"
+        if np.abs(factor[off]).min() > 1e-4 and np.ptp(factor[bottom > 0]) > 1e-4:
             return "factor", f"{what} is wrong or missing"
     return None
 
@@ -169,12 +216,13 @@ def _local(both: _Both) -> Named | None:
             )
         if backward and not forward and both.a.any():
             right = both.equal(np.where(here, both.a, 0), np.where(here, both.n, 0))
-            rest = "; the rest is right" if right else ""
-            return (
-                "missing-term",
+            said = (
                 f"places along axis {ours} depend on each other through a sum, a mean or a state in"
-                f" forward, in backward they do not: that path is absent{rest}",
+                " forward, in backward they do not: "
             )
+            if right:
+                return "missing-term", f"{said}that path is absent; the rest is right"
+            return "mixed", f"{said}a sum or a product runs along the wrong axis, or is absent"
     return None
 
 
@@ -195,7 +243,14 @@ def _pairs(both: _Both) -> Named | None:
             "mask",
             f"{int(extra.sum())} paths lead from outputs to entries that they do not depend on",
         )
-    return "swapped", "paths from outputs lead to the wrong entries: an index is wrong"
+    if (absent.any(axis=0) & extra.any(axis=0)).any():
+        return "swapped", "paths from outputs lead to the wrong entries: an index is wrong"
+    count = f"{int(absent.sum())} of {int((both.n != 0).sum())}"
+    return (
+        "mask",
+        f"{count} paths from an output to an entry are absent, and {int(extra.sum())} lead where"
+        " there are none: a mask is inverted, or another one",
+    )
 
 
 def _narrow(both: _Both) -> Named | None:

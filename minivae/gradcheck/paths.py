@@ -105,14 +105,15 @@ def _counted(case: Case, words: str, places: list[str], pieces: Array) -> Named 
             )
         return "missing-term", f"what flows back from {_listed(gone)} of {kind} is absent"
     changed = [
-        f"what flows back from {name} is {describe(part, case.subject, 1e-5)}"
+        f"what flows back from {name} is {describe(part, 1e-5)}"
         for name, part in zip(names, shares, strict=True)
         if abs(part - 1) > 1e-5 and abs(part) >= 1e-5
     ]
     few = len(changed) <= max(2, len(names) // 2)
     if not few or len(np.unique(np.round(shares, 5))) > 3:
         return None
-    return "scale", f"along {kind}: {'; '.join(changed[:4])}"
+    word = "sign" if np.abs(np.abs(shares) - 1).max() <= 1e-5 else "scale"
+    return word, f"along {kind}: {'; '.join(changed[:4])}"
 
 
 def _shares(case: Case, pieces: Array) -> Array | None:
@@ -173,7 +174,8 @@ def _turned(
             if shape[one] == shape[other]:
                 yield (
                     "transpose",
-                    f"the axes {one} and {other} of the output's gradient are exchanged",
+                    f"the axes {one} and {other} of the output's gradient are exchanged, or a sum"
+                    " runs over the wrong one",
                     jacobian @ full.swapaxes(one, other).ravel(),
                 )
         for words, group in (("", None), *((f" along axis {axis}", axis) for axis in axes)):
@@ -182,7 +184,11 @@ def _turned(
                 parts = parts.sum(axis=group + 1)
             yield from _one_of(parts.reshape(len(terms), -1), words)
     if len(outputs) == 1 and len(dy) == len(case.at) == case.gradient.size:
-        yield "missing-term", "the output's gradient is passed on as it is", dy
+        yield (
+            "slope",
+            "the output's gradient is passed on as it is: the layer's own derivative is missing",
+            dy,
+        )
         yield "missing-term", "the path around is absent", terms.sum(axis=1) - dy
         yield "missing-term", "the path around is added twice", terms.sum(axis=1) + dy
 

@@ -123,8 +123,9 @@ def _explained(case: Case, names: list[str], at: Array, pieces: Array) -> tuple[
     if gone:
         return "missing-term", f"{' and '.join(gone)} is absent; the rest is right"
     changed = [
-        f"{name} is {describe(part, case.subject, room)}"
+        f"{name} is {describe(part, room)}"
         for name, part in zip(names, shares, strict=True)
         if abs(part - 1) > room
     ]
-    return "scale", "; ".join(changed)
+    turned = np.abs(np.abs(shares) - 1).max() <= room
+    return "sign" if turned else "scale", "; ".join(changed)

@@ -12,10 +12,34 @@ from itertools import combinations
 import numpy as np
 
 from minivae.gradcheck.case import Case
+from minivae.gradcheck.factors import describe
 from minivae.gradcheck.subject import Array
 
 Named = tuple[str, str]
 CLOSE = 1e-6  # relative, of a factor or a term to what it is held for
+
+
+def two_factors(case: Case) -> Named | None:
+    """Return the factors on the two sides of 0 of a known array, where they are the errors."""
+    telling = np.abs(case.numeric) > 1e-5 * np.abs(case.numeric).max(initial=0.0)
+    if telling.sum() < 6 or (case.analytic[~telling] != 0).any():
+        return None
+    ratio = case.analytic[telling] / case.numeric[telling]
+    low, high = ratio.min(), ratio.max()
+    upper = ratio > (low + high) / 2
+    sides = ratio[~upper], ratio[upper]
+    size = np.abs(ratio).max()
+    if not np.isfinite(size) or min(map(len, sides)) < 3:
+        return None
+    if high - low < 1e-3 * size or max(map(np.ptp, sides)) > CLOSE * size:
+        return None
+    for words, known in _plain(case, case.evidence.shape):
+        values = known.ravel()[case.at][telling]
+        for one, other in ((upper, "> 0"), (~upper, "< 0")):
+            if np.array_equal(values > 0, one):
+                here, there = (high, low) if other == "> 0" else (low, high)
+                return "mask", f"where {words} > 0 it is {_times(here)}, elsewhere {_times(there)}"
+    return None
 
 
 def lost_factor(case: Case) -> Named | None:
@@ -54,6 +78,12 @@ def lost_factor(case: Case) -> Named | None:
                 f"each place of axis {axis} is off by a factor of its own: {shown}{more}",
             )
     return None
+
+
+def _times(factor: float) -> str:
+    if abs(factor) <= CLOSE or abs(factor - 1) <= CLOSE:
+        return "0" if abs(factor) <= CLOSE else "right"
+    return describe(factor, CLOSE)
 
 
 def _flat(constant: Array, ratio: Array, values: Array) -> bool:
@@ -122,8 +152,10 @@ def _multiple(rest: Array, known: list[tuple[str, Array]]) -> str:
     for dy_words, dy in [("", np.ones(len(rest))), *((f"{w} times ", v) for w, v in dys)]:
         for position, (words, values) in enumerate(plain):
             with np.errstate(all="ignore"):
-                made = stack[position:] * (values * dy)
-                length = np.sqrt((made**2).sum(axis=1))
+                made = stack[position:] * values
+                trivial = np.ptp(np.abs(made), axis=1) <= 1e-9 * np.abs(made).max(axis=1)
+                made *= dy
+                length = np.where(trivial, np.inf, np.sqrt((made**2).sum(axis=1)))
                 along = np.abs(made @ unit) / length
             for offset in np.flatnonzero(along > 1 - 1e-9):
                 if _parallel(unit, made[offset]):
@@ -168,6 +200,38 @@ def _explained(rest: Array, columns: Array, groups: Array, size: float) -> bool:
 
 def _known(case: Case, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
     """Yield arrays that a formula may contain, spread to the gradient's shape, with their names."""
+    seen = _plain(case, shape)
+    yield from seen
+    for words, values in seen:
+        with np.errstate(all="ignore"):
+            for said, made in (
+                (f"the sign of {words}", np.sign(values)),
+                (f"{words} squared", values**2),
+                (f"the size of {words}", np.abs(values)),
+                (f"the root of {words}", np.sqrt(values)),
+                (f"1 - {words}", 1 - values),
+                (f"1 - {words} squared", 1 - values**2),
+                (f"{words} (1 - {words})", values * (1 - values)),
+                (f"exp of {words}", np.exp(values)),
+                (f"exp of half {words}", np.exp(values / 2)),
+                (f"log of {words}", np.log(values)),
+                (f"the sigmoid of {words}", 1 / (1 + np.exp(-values))),
+                (f"the sigmoid's slope at {words}", 1 / (2 + np.exp(-values) + np.exp(values))),
+                (f"the sine of {words}", np.sin(values)),
+                (f"the cosine of {words}", np.cos(values)),
+                (f"tanh's slope at {words}", 1 - np.tanh(values) ** 2),
+                (f"1 / {words}", 1 / values),
+                (f"1 / (1 - {words})", 1 / (1 - values)),
+                (f"1 minus the sigmoid of {words}", 1 / (1 + np.exp(values))),
+                (f"the normal density at {words}", np.exp(-(values**2) / 2)),
+                (f"1 + {words} squared", 1 + values**2),
+            ):
+                if np.isfinite(made).all() and np.ptp(made) > 0:
+                    yield said, made
+
+
+def _plain(case: Case, shape: tuple[int, ...]) -> list[tuple[str, Array]]:
+    """Return the arrays themselves, without functions of them."""
     subject, seen = case.subject, []
     named = list(subject.variables().items())
     many = len(subject.outputs) > 1
@@ -195,33 +259,7 @@ def _known(case: Case, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
             spread = None if values is None else _spread(values, shape)
             if spread is not None and np.ptp(spread) > 0:
                 seen.append((words, spread))
-    for words, values in seen:
-        yield words, values
-    for words, values in seen:
-        with np.errstate(all="ignore"):
-            for said, made in (
-                (f"{words} squared", values**2),
-                (f"the size of {words}", np.abs(values)),
-                (f"the root of {words}", np.sqrt(values)),
-                (f"1 - {words}", 1 - values),
-                (f"1 - {words} squared", 1 - values**2),
-                (f"{words} (1 - {words})", values * (1 - values)),
-                (f"exp of {words}", np.exp(values)),
-                (f"exp of half {words}", np.exp(values / 2)),
-                (f"log of {words}", np.log(values)),
-                (f"the sigmoid of {words}", 1 / (1 + np.exp(-values))),
-                (f"the sigmoid's slope at {words}", 1 / (2 + np.exp(-values) + np.exp(values))),
-                (f"the sine of {words}", np.sin(values)),
-                (f"the cosine of {words}", np.cos(values)),
-                (f"tanh's slope at {words}", 1 - np.tanh(values) ** 2),
-                (f"1 / {words}", 1 / values),
-                (f"1 / (1 - {words})", 1 / (1 - values)),
-                (f"1 minus the sigmoid of {words}", 1 / (1 + np.exp(values))),
-                (f"the normal density at {words}", np.exp(-(values**2) / 2)),
-                (f"1 + {words} squared", 1 + values**2),
-            ):
-                if np.isfinite(made).all() and np.ptp(made) > 0:
-                    yield said, made
+    return seen
 
 
 def _spread(one: Array, shape: tuple[int, ...]) -> Array | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from minivae.gradcheck.case import Case
-from minivae.gradcheck.causes import explain
+from minivae.gradcheck.causes import complex_by_mistake, explain
 from minivae.gradcheck.observe import LARGE, same
 from minivae.gradcheck.report import Entry
 
@@ -32,6 +32,8 @@ def verdict(case: Case) -> Entry:
         _fail(entry, *explain(case))
     elif unsettled := _unsettled(case):
         _fail(entry, *unsettled)
+    elif shared := complex_by_mistake(case):
+        _fail(entry, *shared)
     elif not _dtype_kept(case):
         wanted = case.subject.variables()[case.name].dtype
         _fail(entry, "dtype", f"the values are right, but {gradient.dtype} where {wanted} is due")
