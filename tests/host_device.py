@@ -18,6 +18,7 @@ import pytest
 
 from minivae.cuda.detect import describe
 from minivae.cuda.device import SOURCE, Device, open_device
+from minivae.cuda.fusion import LIBRARY
 
 try:
     import cupy
@@ -134,14 +135,18 @@ else:
         def min(self):
             return view(self).min()
 
-        def __mul__(self, other):
-            other = view(other) if isinstance(other, cupy.ndarray) else other
-            return HostDevice.current.asarray(view(self) * other)
+        def copy(self):
+            return HostDevice.current.asarray(view(self).copy())
 
-        def __add__(self, other):
-            other = view(other) if isinstance(other, cupy.ndarray) else other
-            return HostDevice.current.asarray(view(self) + other)
+        def _by_numpy(operation):
+            def method(self, other):
+                other = view(other) if isinstance(other, cupy.ndarray) else other
+                return HostDevice.current.asarray(operation(view(self), other))
 
+            return method
+
+        __mul__, __add__ = _by_numpy(np.multiply), _by_numpy(np.add)
+        __sub__, __rsub__ = _by_numpy(np.subtract), _by_numpy(lambda a, b: b - a)
         __rmul__, __radd__ = __mul__, __add__
 
 
@@ -227,9 +232,13 @@ class HostDevice(Device):
         self._held = self._recording = None
         return HostGraph(self, recording, held)
 
+    def cublaslt(self):
+        return True  # see `product_in_tf32`
+
     def _start(self, launch):
         kernel, grid, block, arguments, dtype = launch
-        launch = (kernel, grid, block, tuple(map(pack, arguments)), np.dtype(dtype))
+        packed = arguments if kernel == LIBRARY else tuple(map(pack, arguments))
+        launch = (kernel, grid, block, packed, np.dtype(dtype))
         if self._recording is not None:
             self._recording.append(launch)
         else:
@@ -237,6 +246,9 @@ class HostDevice(Device):
 
     def run(self, kernel, grid, block, packed, dtype):
         self.launches.append(kernel)
+        if kernel == LIBRARY:
+            product_in_tf32(*packed)
+            return
         real = {"float32": "float", "float64": "double"}[dtype.name]
         if real not in LIBRARIES:
             LIBRARIES[real] = build(real)
@@ -254,6 +266,22 @@ class HostDevice(Device):
         function.restype = ctypes.c_char_p
         error = function(dims, self.turn, pointers)
         assert error is None, f"{kernel}: {error.decode()}"
+
+
+def product_in_tf32(a, b, out, bias, relu):
+    """What cuBLASLt does in TF32: factors are rounded to 10 bits, sums are float32's."""
+    value = to_tf32(view(a)) @ to_tf32(view(b))
+    if bias is not None:
+        value += view(bias)
+    view(out)[...] = np.maximum(value, 0) if relu else value
+
+
+def to_tf32(array, bits=10):
+    """Return float32 numbers rounded to that many bits after the first."""
+    lost = 23 - bits
+    numbers = np.ascontiguousarray(array).view(np.uint32)
+    numbers = numbers + ((1 << (lost - 1)) - 1) + ((numbers >> lost) & 1)
+    return (numbers >> lost << lost).astype(np.uint32).view(np.float32)
 
 
 class HostGraph:

@@ -9,18 +9,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from host_device import cupy, device_of, needs_compiler, view, write
+from host_device import cupy, device_of, needs_compiler, to_tf32, view, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae import formulas
 from minivae.cuda.formulas import CudaFormulas, one_type
-from minivae.cuda.fusion import NOTHING, Launch, fuse, may_be_followed
-from minivae.cuda.products import Products, plan
+from minivae.cuda.fusion import LIBRARY, NOTHING, Launch, fuse, may_be_followed
+from minivae.cuda.products import plan
 from minivae.errors import BackendError
 
 EDGES = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65]
@@ -151,19 +150,47 @@ def test_linear(f, B, inputs, outputs, dtype):
     frame.check()
 
 
+def close_as_tf32(out, a, b, bias=0):
+    """Whether each number is within 2^-9 of the sum of its products' sizes.
+
+    Two factors of 11 bits each make 2^-10; the rest is for sums of many, in float32.
+    """
+    bound = 2.0**-9 * (np.abs(a) @ np.abs(b)) + 2.0**-20 * np.abs(bias)
+    return bool((np.abs(out - (a @ b + bias)) <= bound).all())
+
+
 @few
-@given(SIZES, WIDE, SIZES)
-def test_products_of_the_library_get_their_bias(f, B, inputs, outputs):
-    """The path of --precision tf32, with our own product in the library's place."""
-    frame = Frame(f, "float32", B, 1)
+@given(SIZES, WIDE, SIZES, st.integers(0, 4))
+def test_products_of_the_library_are_those_of_tf32(f, B, inputs, outputs, gap):
+    """On a GPU cuBLASLt, otherwise a stand-in; `gap` moves biases off their alignment."""
+    frame = Frame(f, "float32", B, gap)
     x, W, b = frame.normal(B, inputs), frame.normal(outputs, inputs), frame.normal(outputs)
-    y, want = frame.empty(B, outputs), frame.empty(B, outputs)
-    products = Products(f.device)
-    products._library = SimpleNamespace(matmul=f.matmul)
-    products(x, W.T, y, b)
-    f.linear(x, W, b, want)
-    assert view(y).tobytes() == view(want).tobytes()
+    dy, y, z = frame.normal(B, outputs), frame.empty(B, outputs), frame.empty(B, outputs)
+    dx, dW = frame.empty(B, inputs), frame.empty(outputs, inputs)
+    tf32 = CudaFormulas(f.device, "tf32")
+
+    def run():
+        tf32.linear_backward_input(dy, W, dx)
+        tf32.linear_backward_weight(x, dy, dW)
+        tf32.linear(x, W, b, y)
+        tf32.relu(y, z)
+
+    run()
+    assert close_as_tf32(wide(y), wide(x), wide(W).T, wide(b))
+    assert close_as_tf32(wide(dx), wide(dy), wide(W))
+    assert close_as_tf32(wide(dW), wide(dy).T, wide(x))
+    apart = [np.array(view(a)) for a in (z, dx, dW)]
+    assert np.array_equal(apart[0], np.maximum(view(y), 0))
+    f.device.capture(run).launch()  # with ReLU as the end of the product
+    assert all(a.tobytes() == view(b).tobytes() for a, b in zip(apart, (z, dx, dW), strict=True))
     frame.check()
+
+
+def test_fewer_bits_than_those_of_tf32_are_seen():
+    a, b = np.random.default_rng(0).normal(size=(2, 33, 33)).astype("float32")
+    for bits, close in [(10, True), (7, False)]:  # 7: bfloat16's
+        out = to_tf32(a, bits) @ to_tf32(b, bits)
+        assert close_as_tf32(out.astype(float), a.astype(float), b.astype(float)) == close
 
 
 ELEMENTWISE = ["relu", "sigmoid", "tanh"]
@@ -381,6 +408,13 @@ def test_a_product_and_relu_are_one_launch_with_the_same_bits(f, B, outputs, inp
 
 
 def test_only_neighbours_that_belong_together_are_fused():
+    library = Launch(LIBRARY, (), (), ("a", "b", "y", "bias", False), "float32")
+    relu = Launch("relu", (1,), (1,), (4, 5, "y", 5, "z", 5), "float32")
+    assert may_be_followed(library)
+    assert fuse(library, relu).arguments == ("a", "b", "z", "bias", True)
+    assert not may_be_followed(fuse(library, relu))
+    assert not may_be_followed(library._replace(arguments=("a", "b", "y", None, False)))
+    assert fuse(library, relu._replace(arguments=(4, 5, "another", 5, "z", 5))) is None
     product = Launch("product_2", (1,), (1,), (*range(16), *NOTHING), "float32")
     out = product.arguments[10]
     fused = fuse(product, Launch("relu", (1,), (1,), (4, 5, out, 5, "z", 5), "float32"))

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minivae.cuda.cublaslt import Algorithm, Candidate, CublasLt, load_library, operands
+from minivae.cuda.cublaslt import (
+    DESC_BIAS_POINTER,
+    RELU_BIAS,
+    Algorithm,
+    Candidate,
+    CublasLt,
+    load_library,
+    operands,
+)
 from minivae.errors import BackendError
 
 SIZES = st.integers(1, 5)
@@ -80,6 +88,12 @@ def test_the_library_takes_the_descriptors():
         read("cublasLtMatmulDescGetAttribute", operation, place, ctypes.c_int()) for place in (3, 4)
     ]
     assert transposed == [1, 0]  # our weights, seen by cuBLAS; then x
+    # CUBLASLT_MATMUL_DESC_EPILOGUE 7, BIAS_POINTER 8; EPILOGUE_DEFAULT 1, RELU_BIAS 6
+    assert read("cublasLtMatmulDescGetAttribute", operation, 7, ctypes.c_int()) == 1
+    with_relu, _ = products.describe(operands(a, b, np.empty((128, 256), np.float32)), RELU_BIAS)
+    products._set("Desc", with_relu, DESC_BIAS_POINTER, ctypes.c_void_p(4096))
+    assert read("cublasLtMatmulDescGetAttribute", with_relu, 7, ctypes.c_int()) == 6
+    assert read("cublasLtMatmulDescGetAttribute", with_relu, 8, ctypes.c_void_p()) == 4096
     # CUBLASLT_MATRIX_LAYOUT_TYPE 0, ROWS 2, COLS 3, LD 4
     seen = [
         [read("cublasLtMatrixLayoutGetAttribute", layout, place, ctypes.c_uint64())

@@ -18,7 +18,9 @@ WORKSPACE = 32 << 20  # bytes a lane: what NVIDIA recommends for its newest devi
 
 # From cublas_api.h, library_types.h and cublasLt.h of CUDA 12 and 13.
 COMPUTE_32F_FAST_TF32, REAL_32F = 77, 0
-DESC_TRANSA, DESC_TRANSB = 3, 4
+DESC_TRANSA, DESC_TRANSB, DESC_EPILOGUE, DESC_BIAS_POINTER = 3, 4, 7, 8
+PLAIN, BIAS, RELU_BIAS = 1, 4, 6  # epilogues
+BIAS_ALIGNMENT = 16  # bytes
 PREFERENCE_WORKSPACE, PREFERENCE_ALIGNMENT = 1, (5, 6, 7, 8)  # of A, B, C, D
 
 
@@ -67,9 +69,9 @@ def operands(a: Any, b: Any, out: Any) -> tuple[Operand, Operand, Operand]:
 
 
 class Chosen(NamedTuple):
-    """A product's descriptors and the algorithm chosen for them."""
+    """A product's descriptors, an operation for each epilogue, the algorithm for all."""
 
-    operation: c_void_p
+    operations: dict[int, c_void_p]
     layouts: tuple[c_void_p, c_void_p, c_void_p]
     algorithm: Algorithm
 
@@ -95,32 +97,48 @@ class CublasLt:
         self._one, self._zero = c_float(1), c_float(0)
         self._call("cublasLtCreate", byref(self._handle))
 
-    def matmul(self, a: Any, b: Any, out: Any) -> Any:
-        """Overwrite out (m, n) with a (m, k) b (k, n), float32; a, b may be transposed views."""
+    def matmul(self, a: Any, b: Any, out: Any, bias: Any = None, relu: bool = False) -> Any:
+        """Overwrite out (m, n) with a (m, k) b (k, n), float32; a, b may be transposed views.
+
+        bias (n,), if given, is added to every row; with `relu` ReLU follows.
+        """
         described = operands(a, b, out)
         alignments = tuple(min(256, x & -x) for x in (pointer(b), pointer(a), pointer(out)))
-        plan = self._plans.get((described, alignments))
+        key = described, alignments, bias is not None
+        plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[described, alignments] = self._plan(described, alignments)
+            plan = self._plans[key] = self._plan(described, alignments, bias)
+        operation = plan.operations[PLAIN if bias is None else RELU_BIAS if relu else BIAS]
+        if bias is not None:
+            self._set("Desc", operation, DESC_BIAS_POINTER, c_void_p(pointer(bias)))
         workspace = self._workspaces.get(self.device.lane)
         if workspace is None:
             workspace = self.device.empty((WORKSPACE,), np.uint8)
             self._workspaces[self.device.lane] = workspace
-        self.device.flush()  # what was launched before comes before
-        self.device.hold((a, b, out, workspace))
+        self.device.hold((a, b, out, bias, workspace))
         first, second, result = plan.layouts
         out_at = c_void_p(pointer(out))
         self._call(
             "cublasLtMatmul",
-            *(self._handle, plan.operation, byref(self._one), c_void_p(pointer(b)), first),
+            *(self._handle, operation, byref(self._one), c_void_p(pointer(b)), first),
             *(c_void_p(pointer(a)), second, byref(self._zero), out_at, result, out_at, result),
             *(byref(plan.algorithm), c_void_p(pointer(workspace)), c_size_t(WORKSPACE)),
             c_void_p(self.device.stream()),
         )
         return out
 
-    def _plan(self, described: tuple[Operand, ...], alignments: tuple[int, int, int]) -> Chosen:
-        operation, layouts = self.describe(described)
+    def _plan(
+        self, described: tuple[Operand, ...], alignments: tuple[int, int, int], bias: Any
+    ) -> Chosen:
+        # With and without ReLU by one algorithm: the sums are the same bits.
+        epilogues = (PLAIN,) if bias is None else (BIAS, RELU_BIAS)
+        operations = {}
+        for epilogue in epilogues:
+            operations[epilogue], layouts = self.describe(described, epilogue)
+            if bias is not None:
+                where = c_void_p(pointer(bias))
+                self._set("Desc", operations[epilogue], DESC_BIAS_POINTER, where)
+        operation = operations[epilogues[-1]]
         preference = c_void_p()
         self._call("cublasLtMatmulPreferenceCreate", byref(preference))
         self._set("Preference", preference, PREFERENCE_WORKSPACE, c_uint64(WORKSPACE))
@@ -140,10 +158,10 @@ class CublasLt:
             self._call("cublasLtMatmulPreferenceDestroy", preference)
         if found.value < 1 or candidate.state:
             raise BackendError(f"cuBLASLt has no product for {described}: use --precision float32")
-        return Chosen(operation, layouts, candidate.algorithm)
+        return Chosen(operations, layouts, candidate.algorithm)
 
     def describe(
-        self, described: tuple[Operand, ...]
+        self, described: tuple[Operand, ...], epilogue: int = PLAIN
     ) -> tuple[c_void_p, tuple[c_void_p, c_void_p, c_void_p]]:
         """Return the descriptors of the operation and of the three matrices."""
         operation = c_void_p()
@@ -153,6 +171,7 @@ class CublasLt:
         )
         for place, operand in zip((DESC_TRANSA, DESC_TRANSB), described[:2], strict=True):
             self._set("Desc", operation, place, c_int(operand.transposed))
+        self._set("Desc", operation, DESC_EPILOGUE, c_int(epilogue))
         layouts = (c_void_p(), c_void_p(), c_void_p())
         for layout, (rows, columns, ld, _) in zip(layouts, described, strict=True):
             sizes = (c_uint64(rows), c_uint64(columns), ctypes.c_int64(ld))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minivae.cuda.detect import check_device, import_cupy, one_line, out_of_memory
-from minivae.cuda.fusion import Launch, fuse, may_be_followed
+from minivae.cuda.fusion import LIBRARY, Launch, fuse, may_be_followed
 from minivae.errors import BackendError
 
 SOURCE = Path(__file__).with_name("kernels.cu")
@@ -149,7 +149,7 @@ class Device:
         arguments: Sequence[Any],
         dtype: Any,
     ) -> None:
-        """Launch a kernel of kernels.cu, compiled for that dtype.
+        """Launch a kernel of kernels.cu, compiled for that dtype, or the library's product.
 
         Arguments are arrays or None (pointers), int (long long) and float (double). Nothing checks
         them here: they must be those of the kernel.
@@ -174,6 +174,9 @@ class Device:
 
     def _start(self, launch: Launch) -> None:
         kernel, grid, block, arguments, dtype = launch
+        if kernel == LIBRARY:
+            self.cublaslt().matmul(*arguments)
+            return
         function = self._kernels.get((kernel, dtype))
         if function is None:
             function = self._kernels[kernel, dtype] = self._load(kernel, np.dtype(dtype))

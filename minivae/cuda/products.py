@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minivae.cuda.fusion import NOTHING
+from minivae.cuda.cublaslt import BIAS_ALIGNMENT
+from minivae.cuda.fusion import LIBRARY, NOTHING
 from minivae.cuda.strides import row_stride, strides
 from minivae.errors import BackendError
 
@@ -96,8 +97,10 @@ class Products:
         if not a.dtype == b.dtype == out.dtype or (bias is not None and bias.dtype != a.dtype):
             raise TypeError(f"a product of {a.dtype} and {b.dtype} into {out.dtype}")
         if self._library is not None and a.dtype == np.float32:
-            self._library.matmul(a, b, out)
-            if bias is not None:
+            whole = bias is None or self.device.address(bias) % BIAS_ALIGNMENT == 0
+            arguments = a, b, out, bias if whole else None, False
+            self.device.launch(LIBRARY, (), (), arguments, a.dtype)
+            if not whole:
                 grid, arguments = (-(-m * n // THREADS),), (m, n, bias, out, row_stride(out))
                 self.device.launch("add_bias", grid, (THREADS,), arguments, a.dtype)
             return out
