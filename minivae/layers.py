@@ -20,10 +20,14 @@ Shape = tuple[int, ...]
 
 
 class Buffers:
-    """Arrays kept from step to step, by name: asking again for the same sizes allocates nothing."""
+    """Arrays kept from step to step, by name: asking again for the same sizes allocates nothing.
 
-    def __init__(self, backend: Backend) -> None:
+    Those of the CPU are seen by every process that shares a step, unless they are `private`.
+    """
+
+    def __init__(self, backend: Backend, private: bool = False) -> None:
         self.backend = backend
+        self._empty: Any = np.empty if private and backend.name == "numpy" else backend.empty
         self._arrays: dict[str, Array] = {}
 
     def get(self, name: str, rows: int, columns: int, dtype: Any) -> Array:
@@ -33,7 +37,7 @@ class Buffers:
         if have == (rows, columns) and array.dtype == dtype:
             return array
         if have[0] < rows or have[1] != columns or array.dtype != dtype:
-            array = self._arrays[name] = self.backend.empty((rows, columns), dtype)
+            array = self._arrays[name] = self._empty((rows, columns), dtype)
         return array[:rows]
 
     def window(self, rows: slice) -> Buffers:

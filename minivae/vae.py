@@ -25,6 +25,7 @@ from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, spec
 from minivae.parts.likelihood import COUNTS
 
 BLOCK = 1000  # images at a time where a whole data set passes through
+FEW = 16  # images up to which buffers are kept from call to call
 
 
 class Terms(NamedTuple):
@@ -64,6 +65,9 @@ class VAE(Layer):
         None: square.
     activation, norm : str
         What follows each hidden layer: see `minivae.networks.plan`.
+
+    Several threads may ask one model to encode, decode, reconstruct, sample or estimate at a time:
+    each call has buffers of its own. Steps, and training, are for one thread.
 
     Attributes
     ----------
@@ -116,6 +120,7 @@ class VAE(Layer):
         self.beta, self.seed, self.dtype = beta, seed, dtype
         self.image_shape = None if image_shape is None else tuple(image_shape)
         self.activation, self.norm = activation, norm
+        self._idle: list[VAE] = []  # twins for `_by_blocks`
         sizes = f"a model of pixels {pixels}, hidden {said(hidden)} and latent {latent}"
         affordable(2 * dtype.itemsize * sum(map(math.prod, self.shapes.values())), sizes)
         self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
@@ -209,7 +214,7 @@ class VAE(Layer):
             make, arguments = self.__reduce__()
             return make(*arguments)
         memo[id(self)] = again = type(self).__new__(type(self))
-        vars(again).update(copy.deepcopy(vars(self), memo))
+        vars(again).update(copy.deepcopy(vars(self), memo) | {"_idle": []})
         return again
 
     def plain(self, what: str) -> None:
@@ -243,6 +248,13 @@ class VAE(Layer):
         self.gradients()
         return Terms(nll + self.beta * kl, nll, kl)
 
+    def twin(self) -> VAE:
+        """Return this model with buffers of its own, in the same parameters."""
+        twin = super().twin()
+        if hasattr(self.prior, "encoder"):  # not among the inner layers: its parameters are others'
+            twin.prior.encoder = self.prior.encoder.twin()
+        return twin
+
     def window(self, rows: slice) -> VAE:
         """Return this model for some images of the batch that it has passed."""
         k = self.bound.samples
@@ -260,17 +272,16 @@ class VAE(Layer):
 
         They are those of each dimension alone, where q does not let each stand alone.
         """
-        twin = self.twin()
-        stats = self._by_blocks(twin.encoder.forward, self._images(x))
+        stats = self._by_blocks("_stats", self._images(x))
         return self.posterior.marginals(stats)
 
     def decode(self, z: Array) -> np.ndarray:
         """Return the mean of p(x|z), (N, D), for points z (N, Z) of the latent space."""
-        return self._by_blocks(self.twin()._decode, checked(z, self.latent, "latent points"))
+        return self._by_blocks("_decode", checked(z, self.latent, "latent points"))
 
     def reconstruct(self, x: Array) -> np.ndarray:
         """Return decode(mu) for the mu of each image x (N, D): means (N, D)."""
-        return self._by_blocks(self.twin()._reconstruct, self._images(x))
+        return self._by_blocks("_reconstruct", self._images(x))
 
     @typed
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
@@ -279,7 +290,7 @@ class VAE(Layer):
             raise ArgumentError(f"the number of samples must be at least 1, not {n}")
         affordable(8 * n * (self.pixels + self.latent), f"the number of samples, {n}")
         rng = generator(seed, "sample")
-        return self.decode(self.prior.draw(rng.standard_normal((n, self.latent)), rng))
+        return self.decode(self.twin().prior.draw(rng.standard_normal((n, self.latent)), rng))
 
     @typed
     def log_likelihood(self, x: Array, samples: int = 100, seed: int = 0) -> np.ndarray:
@@ -310,6 +321,9 @@ class VAE(Layer):
         top = weights.max(axis=0)
         return top + np.log(np.exp(weights - top).mean(axis=0))
 
+    def _stats(self, x: Array) -> Array:
+        return self.encoder.forward(x)
+
     def _decode(self, z: Array) -> Array:
         return self.likelihood.mean(self.decoder.forward(z))
 
@@ -337,8 +351,22 @@ class VAE(Layer):
         p = self.likelihood
         return checked(x, self.pixels, "images", p.outside, p.support, scale=p.support != COUNTS)
 
-    def _by_blocks(self, function: Any, rows: Array) -> np.ndarray:
-        """Return function(rows) on the host, in bounded memory besides the result."""
+    def _by_blocks(self, way: str, rows: Array) -> np.ndarray:
+        """Return a way through a twin, for rows of any number, on the host, in bounded memory.
+
+        Threads may call it at the same time: each has a twin. Where rows are few, making one would
+        take longer than using it, so it is kept for the next call.
+        """
+        try:
+            twin = self._idle.pop()
+        except IndexError:
+            twin = self.twin()
+            twin._idle = []
+        function, few = getattr(twin, way), len(rows) <= FEW
+        if few:
+            made = np.array(self.backend.to_host(function(self._block(rows))))
+            self._idle.append(twin)
+            return made
         out: Any = None
         for i, block in enumerate(_blocks(rows, BLOCK)):
             part = self.backend.to_host(function(self._block(block)))

@@ -22,7 +22,8 @@ squares and their sum where they overlap, took half as long again: the sum took 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 
@@ -120,7 +121,7 @@ class _Convolution(Layer):
     ) -> None:
         super().__init__({"weight": (*channels, *kernel), "bias": (biases,)}, **settings)
         self.formulas_here = self.backend.twins(pad, patches, spread, by_patch, by_block)
-        self.scratch = Buffers(self.backend)  # what does not depend on the batch
+        self.scratch = Buffers(self.backend, private=True)  # what does not depend on the batch
         self.channels, self.kernel, self.stride = channels, kernel, stride
         self.padding, self.large, self.small = padding, large, small
         self._reach = [-(-k // s) for k, s in zip(kernel, stride, strict=True)]  # m
@@ -128,6 +129,12 @@ class _Convolution(Layer):
         spans = [(min(p // s, m - 1), -(-(p + size) // s)) for p, s, size, m in sizes]
         self._first = tuple(first for first, _ in spans)  # of the blocks that are needed
         self._blocks = [last - first for first, last in spans]
+
+    def _again(self, change: Callable[[Layer], Layer], buffers: Buffers) -> Self:
+        again = super()._again(change, buffers)
+        # By the same numbers, but not at the same moment: who writes them may write zeros first.
+        again.scratch = Buffers(self.backend, private=True)
+        return again
 
     def initial(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         """Return numbers uniform in ±1/sqrt(C kh kw), as PyTorch has them for both layers."""
