@@ -7,6 +7,7 @@ run; what it compares and prints is there. All get the same weights, batches and
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -23,6 +24,11 @@ from minivae.training.steps import open_steps
 
 LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 PIXELS, HIDDEN, LATENT = 784, (256, 128), 20
+MODEL = sys.argv[3] if len(sys.argv) > 3 else "bernoulli"  # a likelihood, or iwae:K with Bernoulli
+LIKELIHOOD, BOUND = ("bernoulli", MODEL) if MODEL.startswith("iwae") else (MODEL, "elbo")
+DRAWS = int(BOUND.split(":")[1]) if ":" in BOUND else 1
+MODELS = ("bernoulli", "continuous-bernoulli", "gaussian", "iwae:K")
+OWN = ("gaussian",)  # those with one parameter of their own, the log variance, which begins at 0
 
 # A run takes all steps of a turn and returns the loss of each, on the host when it returns.
 Run = Callable[[], np.ndarray]
@@ -39,8 +45,13 @@ def batches(batch: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     images = mnist()
     order = permutation(0, "order", 1, len(images))
     order = np.resize(order, (steps, batch))
-    eps = RowNoise(0, "eps", 1).normal(0, np.empty((steps * batch, LATENT), np.float32))
-    return images, order, eps.reshape(steps, batch, LATENT)
+    eps = RowNoise(0, "eps", 1).normal(0, np.empty((steps * batch, DRAWS * LATENT), np.float32))
+    return images, order, eps.reshape(steps, batch, DRAWS * LATENT)
+
+
+def model() -> VAE:
+    """Return minivae's model."""
+    return VAE(PIXELS, HIDDEN, LATENT, likelihood=LIKELIHOOD, bound=BOUND)
 
 
 def minivae(threads: int, library: str = "numpy") -> Callable[[int, int], Run]:
@@ -65,7 +76,7 @@ def minivae_steps(
     from minivae.optim import Adam
 
     images, order, _ = batches(batch, steps)
-    vae = VAE(PIXELS, HIDDEN, LATENT)
+    vae = model()
     adam = Adam(vae.parameters, vae.backend, LR, BETA1, BETA2, EPS)
     epoch = open_steps(vae, adam, Source(images), batch, threads)
     epoch.library = library
@@ -117,8 +128,8 @@ def products_of_a_step(batch: int) -> tuple[list, list]:
 def torch(threads: int, mode: str) -> Callable[[int, int], Run]:
     """Take the steps in PyTorch: eager, with its fused Adam, or compiled with the fused Adam."""
     import torch
-    from torch.nn import functional as F
 
+    nll_of = torch_nll
     torch.set_num_threads(threads)
 
     def prepare(batch: int, steps: int) -> Run:
@@ -127,16 +138,23 @@ def torch(threads: int, mode: str) -> Callable[[int, int], Run]:
         data = torch.from_numpy(images)  # bytes: quicker to gather than floats at every size
         order, eps = torch.from_numpy(order), torch.from_numpy(eps)
         encoder, decoder = torch_networks()
-        parameters = [*encoder.parameters(), *decoder.parameters()]
+        own = [torch.zeros(1, requires_grad=True)] if LIKELIHOOD in OWN else []
+        parameters = [*encoder.parameters(), *decoder.parameters(), *own]
         adam = torch.optim.Adam(parameters, LR, (BETA1, BETA2), EPS, fused=mode != "eager")
 
         def loss_of(rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
             x = rows.to(torch.float32).div_(255)
             mu, logvar = encoder(x).chunk(2, dim=1)
-            z = mu + (0.5 * logvar).exp() * noise
-            nll = F.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
-            kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum()
-            return (nll + kl) / len(x)
+            if DRAWS == 1:
+                z = mu + (0.5 * logvar).exp() * noise
+                kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum()
+                return (nll_of(decoder(z), x, own).sum() + kl) / len(x)
+            eps = noise.view(len(x), DRAWS, LATENT)
+            z = mu[:, None] + (0.5 * logvar).exp()[:, None] * eps
+            log_ratio = 0.5 * (eps.square() + logvar[:, None] - z.square()).sum(2)  # log p(z)/q(z)
+            eta = decoder(z.flatten(0, 1)).view(len(x), DRAWS, -1)
+            log_w = log_ratio - nll_of(eta, x[:, None].expand_as(eta), own).sum(2)
+            return -(log_w.logsumexp(1) - math.log(DRAWS)).mean()
 
         if mode == "compile":
             loss_of = torch.compile(loss_of, dynamic=False)
@@ -156,6 +174,25 @@ def torch(threads: int, mode: str) -> Callable[[int, int], Run]:
     return prepare
 
 
+def torch_nll(eta: Any, x: Any, own: list) -> Any:
+    """Return -log p of each pixel in PyTorch, as its users would write it."""
+    import torch
+    from torch.nn import functional as F
+
+    if LIKELIHOOD == "bernoulli":
+        return F.binary_cross_entropy_with_logits(eta, x, reduction="none")
+    if LIKELIHOOD == "continuous-bernoulli":  # by its series near 0
+        small = eta.abs() < 0.5
+        far, square = torch.where(small, 1, eta), eta * eta
+        near = eta / 2 + square / 24 - square**2 / 2880 + square**3 / 181440
+        log = far.clamp(min=0) + torch.log(-torch.expm1(-far.abs()) / far.abs())
+        return torch.where(small, near, log) - x * eta
+    r = x - eta
+    if LIKELIHOOD == "gaussian":
+        return 0.5 * (r * r * torch.exp(-own[0]) + own[0] + math.log(2 * math.pi))
+    raise SystemExit(f"--model {MODEL} is not written here: {', '.join(MODELS)}")
+
+
 def torch_networks() -> tuple[Any, Any]:
     """Return encoder and decoder as PyTorch users write them, with minivae's initial weights."""
     import torch
@@ -169,8 +206,8 @@ def torch_networks() -> tuple[Any, Any]:
         "encoder": mlp(PIXELS, *HIDDEN, 2 * LATENT),
         "decoder": mlp(LATENT, *reversed(HIDDEN), PIXELS),
     }
-    start = VAE(PIXELS, HIDDEN, LATENT).params
-    nn.ModuleDict(networks).load_state_dict({name: torch.tensor(a) for name, a in start.items()})
+    start = {name: torch.tensor(array) for name, array in model().params.items()}
+    nn.ModuleDict(networks).load_state_dict({n: a for n, a in start.items() if "coder." in n})
     return networks["encoder"], networks["decoder"]
 
 
@@ -189,10 +226,28 @@ def jax(mode: str) -> Callable[[int, int], Run]:
 
     def loss_of(params: dict, x: jax.Array, noise: jax.Array) -> jax.Array:
         mu, logvar = jnp.split(layers(params, "encoder", x), 2, axis=1)
-        l = layers(params, "decoder", mu + jnp.exp(logvar / 2) * noise)
-        nll = jnp.sum(jnp.maximum(l, 0) + jnp.log1p(jnp.exp(-jnp.abs(l))) - x * l)
-        kl = 0.5 * jnp.sum(mu**2 + jnp.exp(logvar) - 1 - logvar)
-        return (nll + kl) / len(x)
+        if DRAWS == 1:
+            eta = layers(params, "decoder", mu + jnp.exp(logvar / 2) * noise)
+            kl = 0.5 * jnp.sum(mu**2 + jnp.exp(logvar) - 1 - logvar)
+            return (jnp.sum(nll_of(params, eta, x)) + kl) / len(x)
+        eps = noise.reshape(len(x), DRAWS, LATENT)
+        z = mu[:, None] + jnp.exp(logvar / 2)[:, None] * eps
+        log_ratio = 0.5 * jnp.sum(eps**2 + logvar[:, None] - z**2, 2)  # log p(z)/q(z)
+        eta = layers(params, "decoder", z.reshape(-1, LATENT)).reshape(len(x), DRAWS, -1)
+        log_w = log_ratio - jnp.sum(nll_of(params, eta, x[:, None]), 2)
+        return -jnp.mean(jax.scipy.special.logsumexp(log_w, 1) - math.log(DRAWS))
+
+    def nll_of(params: dict, eta: jax.Array, x: jax.Array) -> jax.Array:
+        if LIKELIHOOD == "bernoulli":
+            return jnp.maximum(eta, 0) + jnp.log1p(jnp.exp(-jnp.abs(eta))) - x * eta
+        if LIKELIHOOD == "continuous-bernoulli":
+            small = jnp.abs(eta) < 0.5
+            far, square = jnp.where(small, 1, eta), eta * eta
+            near = eta / 2 + square / 24 - square**2 / 2880 + square**3 / 181440
+            log = jnp.maximum(far, 0) + jnp.log(-jnp.expm1(-jnp.abs(far)) / jnp.abs(far))
+            return jnp.where(small, near, log) - x * eta
+        own = params["likelihood.logvar"]
+        return 0.5 * ((x - eta) ** 2 * jnp.exp(-own) + own + math.log(2 * math.pi))
 
     def step(state: tuple, rows: jax.Array, noise: jax.Array) -> tuple[tuple, jax.Array]:
         params, m, v, t = state
@@ -209,9 +264,7 @@ def jax(mode: str) -> Callable[[int, int], Run]:
         images, order, eps = (jnp.asarray(a) for a in batches(batch, steps))
         if batch < 256:  # measured: here its gather of bytes is slower than that of floats
             images = images.astype(jnp.float32) / 255
-        params = {
-            name: jnp.array(view) for name, view in VAE(PIXELS, HIDDEN, LATENT).params.items()
-        }
+        params = {name: jnp.array(view) for name, view in model().params.items()}
         zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(2)]
         state = (params, *zeros, jnp.float32(0))
 
