@@ -24,7 +24,8 @@ from minivae.training.steps import open_steps
 
 LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 PIXELS, HIDDEN, LATENT = 784, (256, 128), 20
-MODEL = sys.argv[3] if len(sys.argv) > 3 else "bernoulli"  # a likelihood, or iwae:K with Bernoulli
+# A likelihood, or iwae:K with Bernoulli; the plain model for who imports this.
+MODEL = sys.argv[3] if __name__ == "__main__" and len(sys.argv) > 3 else "bernoulli"
 LIKELIHOOD, BOUND = ("bernoulli", MODEL) if MODEL.startswith("iwae") else (MODEL, "elbo")
 DRAWS = int(BOUND.split(":")[1]) if ":" in BOUND else 1
 MODELS = ("bernoulli", "continuous-bernoulli", "gaussian", "iwae:K")
