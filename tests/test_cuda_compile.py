@@ -17,8 +17,9 @@ from minivae.cuda.device import SOURCE
 CUPY = ["-ftz=true", "--device-as-default-execution-space"]
 REGISTERS, SHARED, SPILLED = 65536, 48 << 10, 64  # a multiprocessor's; a block's bytes; a thread's
 THREADS = {"column_sums": 1024}  # of a block; others 256
-RESIDENT = {"product_2": 4, "product_4": 2, "product_8": 2}  # blocks wanted on a multiprocessor
-RESIDENT |= {"bernoulli_product_2": 4, "bernoulli_product_4": 2, "gradients_2": 4, "gradients_4": 2}
+RESIDENT = {"product_8": 2}  # blocks wanted on a multiprocessor
+for name in ("product", "gradients", "bernoulli_product", "continuous_bernoulli_product"):
+    RESIDENT |= {f"{name}_2": 4, f"{name}_4": 2}
 PROPERTIES = re.compile(
     r"entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers(?:[^\n]*?(\d+) "
     r"bytes smem)?",

@@ -15,10 +15,11 @@ import minivae.training.fused_step
 from minivae.backend import CupyBackend, NumpyBackend
 from minivae.data import Dataset, load_data
 from minivae.data.pixels import RowSubset, Source
-from minivae.errors import NotFiniteError
+from minivae.errors import BackendError, NotFiniteError
 from minivae.noise import RowNoise, permutation
 from minivae.optim import Adam
 from minivae.training import Training
+from minivae.training.evaluation import evaluate
 from minivae.training.fused_step import FusedStep
 from minivae.training.steps import open_steps
 from minivae.vae import VAE
@@ -240,6 +241,29 @@ def test_a_captured_step_of_any_model_needs_few_launches(monkeypatch):
     # losses, gather, finish, Adam. The 4 ReLUs are fused with the product before, forth and back.
     assert len(launches) == 6 * 3 + 5 + 2 + 2 + 3 and "relu" not in launches
     assert launches.count("adam") == launches.count("gather") == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "likelihood", ["continuous-bernoulli", "gaussian", "gaussian-fixed:0.1", "gaussian-optimal"]
+)
+def test_other_likelihoods(kind, likelihood):
+    if likelihood == "gaussian-optimal":
+        with pytest.raises(BackendError, match=r"no CUDA form yet.*--backend numpy"):
+            VAE(D, (24, 9), 3, backend=cupy_backend(kind), likelihood=likelihood)
+        return
+    results = []
+    for backend in (NumpyBackend(), cupy_backend(kind)):
+        vae = VAE(D, (24, 9), 3, seed=3, dtype="float64", backend=backend, likelihood=likelihood)
+        adam = Adam(vae.parameters, backend, 1e-3)
+        steps = open_steps(vae, adam, Source(images(), "none"), B, 1)
+        results.append([run_epochs(steps), evaluate(vae, images()), *state(vae, adam)])
+        results[-1].append(vae.reconstruct(images()))
+        steps.close()
+    assert not getattr(backend, "notices", [])
+    assert (steps._fused is not None) == (likelihood == "continuous-bernoulli")
+    for want, got in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-11)
 
 
 @pytest.mark.parametrize("kind", ["numpy", pytest.param("gpu", marks=pytest.mark.gpu)])

@@ -21,6 +21,8 @@ from minivae.cuda.formulas import CudaFormulas, one_type
 from minivae.cuda.fusion import LIBRARY, NOTHING, Launch, fuse, may_be_followed
 from minivae.cuda.products import plan
 from minivae.errors import BackendError
+from minivae.parts.continuous_bernoulli import continuous_bernoulli, log_normaliser
+from minivae.parts.gaussian import gaussian_backward, gaussian_log_p
 
 EDGES = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65]
 SIZES = st.sampled_from(EDGES)
@@ -295,6 +297,62 @@ def test_likelihood_far_out(f, logit):
         assert value == pytest.approx(exact, rel=1e-6, abs=1e-38)
         sigmoid = 0.5 * (1 + np.tanh(logit / 2))
         assert view(dlogits)[0, 0] == pytest.approx(sigmoid - pixel, rel=1e-6, abs=1e-38)
+
+
+@few
+@given(SIZES, WIDE, TYPES, st.sampled_from([0.01, 1.0, 30.0]))
+def test_continuous_bernoulli(f, B, D, dtype, scale):
+    """Both sides of |logit| = 1, where series and closed form meet."""
+    frame = Frame(f, dtype, B * D, 1)
+    eta, deta, mean = frame.normal(B, D, scale=scale), frame.empty(B, D), frame.empty(B, D)
+    x = frame.array(frame.rng.uniform(size=(B, D)))
+    values = []
+
+    def run():
+        values.append(f.continuous_bernoulli_nll(eta, x, 1 / B, deta))
+        return values[-1], deta
+
+    both_ways(f, run)
+    want, want_mean = np.empty((B, D)), np.empty((B, D))
+    log_p = continuous_bernoulli(wide(eta), wide(x), -1 / B, want)
+    size = 1 + np.abs(wide(eta)).max()
+    near(deta, want, 8, size / B)
+    error = abs(float(view(values[-1])) + log_p.sum() / B)
+    assert error <= 8 * np.finfo(dtype).eps * D * size
+    near(f.continuous_bernoulli(eta, x, 0.5, deta), log_p, 8, size)
+    near(deta, want * (-B / 2), 8, size)
+    log_normaliser(wide(eta), want_mean)
+    near(f.continuous_bernoulli_mean(eta, mean), want_mean, 8, size)
+    frame.check()
+
+
+@few
+@given(SIZES, WIDE, TYPES, st.sampled_from([-3.0, 0.0, 2.0]))
+def test_gaussian(f, B, D, dtype, logvar):
+    frame = Frame(f, dtype, B * D, 1)
+    eta, x, deta = frame.normal(B, D), frame.normal(B, D), frame.empty(B, D)
+    v, rows, weights = frame.array([logvar]), frame.empty(B), frame.normal(B)
+    rows, weights = rows[:, None], weights[:, None]
+    values = []
+
+    def run():
+        values.append(f.gaussian_nll(eta, x, v, 1 / B, deta, rows))
+        return values[-1], deta, rows
+
+    both_ways(f, run)
+    want, want_rows = np.empty((B, D)), np.empty((B, 1))
+    log_p = gaussian_log_p(wide(eta), wide(x), wide(v))
+    size = D * np.exp(-logvar) * 40  # of a row's terms: squares up to 40
+    gaussian_backward(wide(eta), wide(x), wide(v), -1 / B, want, want_rows)
+    near(deta, want, 8)
+    near(rows, want_rows, 8, size / B)
+    assert abs(float(view(values[-1])) + log_p.sum() / B) <= 8 * np.finfo(dtype).eps * size
+    near(f.gaussian_log_p(eta, x, v), log_p, 8, size)
+    f.gaussian_backward(eta, x, v, weights, deta, rows)
+    gaussian_backward(wide(eta), wide(x), wide(v), wide(weights), want, want_rows)
+    near(deta, want, 8)
+    near(rows, want_rows, 8, size * np.abs(wide(weights)).max())
+    frame.check()
 
 
 @few

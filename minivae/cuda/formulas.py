@@ -107,17 +107,20 @@ class CudaFormulas:
 
     def bernoulli_nll(self, logits: Array, x: Array, scale: float, dlogits: Array) -> Array:
         """Return the likelihood's value, a float64 on the device; overwrite dlogits."""
-        rows, columns = logits.shape
+        return self._nll("bernoulli", logits, x, scale, dlogits)
+
+    def _nll(self, name: str, eta: Array, x: Array, scale: float, deta: Array) -> Array:
+        rows, columns = eta.shape
         value = self.device.empty((), np.float64)
         self.device.launch(
-            "bernoulli_nll",
+            f"{name}_nll",
             (sum_blocks(rows * columns),),
             (THREADS,),
             (
-                *(rows, columns, logits, row_stride(logits), x, row_stride(x), float(scale)),
-                *(dlogits, row_stride(dlogits), *self._room(), value),
+                *(rows, columns, eta, row_stride(eta), x, row_stride(x), float(scale)),
+                *(deta, row_stride(deta), *self._room(), value),
             ),
-            one_type(logits, x, dlogits),
+            one_type(eta, x, deta),
         )
         return value
 
@@ -165,6 +168,69 @@ class CudaFormulas:
     def gaussian_kl_each(self, mu: Array, logvar: Array, out: Array) -> Array:
         """Overwrite out with the KL of every image and latent dimension, in nats."""
         return self._elementwise("gaussian_kl_each", mu, logvar, out)
+
+    # --- Likelihoods of parts/: their formulas, and value and gradient at once -----------------
+
+    def continuous_bernoulli_nll(self, eta: Array, x: Array, scale: float, deta: Array) -> Array:
+        """Return the likelihood's value, a float64 on the device; overwrite deta."""
+        return self._nll("continuous_bernoulli", eta, x, scale, deta)
+
+    def continuous_bernoulli(self, eta: Array, x: Array, dlog_p: float, deta: Array) -> Array:
+        """Return log p of each pixel; overwrite deta with its slopes times dlog_p."""
+        rows, columns = eta.shape
+        log_p = self.device.empty(eta.shape, eta.dtype)
+        self.device.launch(
+            "continuous_bernoulli_each",
+            (-(-eta.size // THREADS),),
+            (THREADS,),
+            (
+                *(rows, columns, eta, row_stride(eta), x, row_stride(x), float(dlog_p)),
+                *(deta, row_stride(deta), log_p, columns),
+            ),
+            one_type(eta, x, deta),
+        )
+        return log_p
+
+    def continuous_bernoulli_mean(self, eta: Array, mean: Array) -> Array:
+        """Overwrite mean with that of p(x|eta)."""
+        return self._elementwise("continuous_bernoulli_mean", eta, mean)
+
+    def gaussian_nll(
+        self, eta: Array, x: Array, logvar: Array, scale: float, deta: Array, dlogvar_rows: Array
+    ) -> Array:
+        """Return the value, a float64 on the device; overwrite deta and dlogvar_rows."""
+        value = self.device.empty((), np.float64)
+        self._gaussian(eta, x, logvar, -scale, None, deta, dlogvar_rows, value)
+        return value
+
+    def gaussian_log_p(self, eta: Array, x: Array, logvar: Array) -> Array:
+        """Return log p of each image, (B,), in nats."""
+        log_p = self.device.empty((len(eta),), eta.dtype)
+        self._gaussian(eta, x, logvar, 0.0, log_p, None, None, None)
+        return log_p
+
+    def gaussian_backward(
+        self, eta: Array, x: Array, logvar: Array, dlog_p: Any, deta: Array, dlogvar_rows: Array
+    ) -> None:
+        """Overwrite deta and dlogvar_rows (B, 1), for dlog_p: one number, or (B, 1)."""
+        self._gaussian(eta, x, logvar, dlog_p, None, deta, dlogvar_rows, None)
+
+    def _gaussian(
+        self, eta: Array, x: Array, logvar: Array, dlog_p: Any, log_p: Any, deta: Any, *last: Any
+    ) -> None:
+        dlogvar_rows, value = last
+        weights = (float(dlog_p), None) if np.isscalar(dlog_p) else (0.0, dlog_p)
+        self.device.launch(
+            "gaussian",
+            (min(len(eta), SUM_BLOCKS),),
+            (THREADS,),
+            (
+                *(*eta.shape, eta, row_stride(eta), x, row_stride(x), logvar, *weights, log_p),
+                *(deta, 0 if deta is None else row_stride(deta), dlogvar_rows),
+                *(*self._room(), value),
+            ),
+            one_type(eta, x, logvar, *(a for a in (deta, dlogvar_rows) if a is not None)),
+        )
 
     # --- Adam --------------------------------------------------------------------------------
 

@@ -341,6 +341,68 @@ struct Nll {
 
 LIKELIHOOD(bernoulli)
 
+// As log_normaliser of parts/continuous_bernoulli.py: A(l) less x l, and A'(l) less x.
+__device__ Pixel continuous_bernoulli(REAL l, REAL x) {
+    const REAL a = fabs(l);
+    if (a < 1) {  // the series of coth y - 1/y and of its integral, y = l/2
+        const double terms[] = {1.0 / 3, -1.0 / 45, 2.0 / 945, -1.0 / 4725, 2.0 / 93555,
+                                -1382.0 / 638512875, 4.0 / 18243225, -3617.0 / 162820783125,
+                                87734.0 / 38979295480125, -349222.0 / 1531329465290625};
+        const REAL y = (REAL)0.5 * l, squared = y * y;
+        REAL slope = 0, value = 0;
+#pragma unroll
+        for (int n = sizeof(REAL) == 4 ? 6 : 10; n > 0; n--) {
+            slope = slope * squared + (REAL)terms[n - 1];
+            value = value * squared + (REAL)(terms[n - 1] / (2 * n));
+        }
+        return {y + squared * value - x * l, (REAL)0.5 + (REAL)0.5 * y * slope - x};
+    }
+    const REAL e = exp(-a), u = 1 - e, mean = 1 / a - e / u;  // A'(-a), and A'(a) = 1 - A'(-a)
+    return {(l > 0 ? l : (REAL)0) + log(u / a) - x * l, (l > 0 ? 1 - mean : mean) - x};
+}
+
+LIKELIHOOD(continuous_bernoulli)
+
+FORWARD(continuous_bernoulli_mean, continuous_bernoulli(x, 0).slope)
+
+// log p of each pixel, and its slope times dlog_p.
+extern "C" __global__ void continuous_bernoulli_each(i64 rows, i64 columns, const REAL *eta,
+                                                     i64 eta_ld, const REAL *x, i64 x_ld,
+                                                     double dlog_p, REAL *deta, i64 deta_ld,
+                                                     REAL *log_p, i64 log_p_ld) {
+    ELEMENT
+    Pixel pixel = continuous_bernoulli(eta[r * eta_ld + c], x[r * x_ld + c]);
+    log_p[r * log_p_ld + c] = -pixel.value;
+    deta[r * deta_ld + c] = -pixel.slope * (REAL)dlog_p;
+}
+
+// Gaussian pixels with one variance: log p of each image, the slopes times dlog_p (of each image
+// where dlog_p_at is given), and the sum of dlog_p log p. What has no place to go is left out.
+extern "C" __global__ void gaussian(i64 rows, i64 columns, const REAL *eta, i64 eta_ld,
+                                    const REAL *x, i64 x_ld, const REAL *logvar, double dlog_p,
+                                    const REAL *dlog_p_at, REAL *log_p, REAL *deta, i64 deta_ld,
+                                    REAL *dlogvar_rows, double *partials, unsigned *arrived,
+                                    double *out) {
+    const double log_2pi = 1.8378770664093454836, v = *logvar, precision = exp(-v);
+    double value = 0;
+    for (i64 b = blockIdx.x; b < rows; b += gridDim.x) {
+        const double weight = dlog_p_at ? (double)dlog_p_at[b] : dlog_p;
+        double squares = 0;
+        for (i64 c = threadIdx.x; c < columns; c += THREADS) {
+            REAL r = x[b * x_ld + c] - eta[b * eta_ld + c];
+            squares += (double)r * r;
+            if (deta) deta[b * deta_ld + c] = r * (REAL)(precision * weight);
+        }
+        squares = block_sum(squares) * precision;
+        if (threadIdx.x > 0) continue;
+        const double mine = -0.5 * (squares + columns * (v + log_2pi));
+        value += weight * mine;
+        if (log_p) log_p[b] = (REAL)mine;
+        if (dlogvar_rows) dlogvar_rows[b] = (REAL)(0.5 * weight * (squares - columns));
+    }
+    if (out) grid_sum(value, 1, blockIdx.x, gridDim.x, partials, arrived, out);
+}
+
 // beta is read from *beta_at where that is given: a captured step takes it from there.
 extern "C" __global__ void gaussian_kl(i64 rows, i64 columns, const REAL *mu, i64 mu_ld,
                                        const REAL *logvar, i64 logvar_ld, double beta,

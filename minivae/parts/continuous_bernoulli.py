@@ -53,6 +53,12 @@ def log_normaliser(eta: Array, mean: Array) -> Array:
     return out
 
 
+def continuous_bernoulli_mean(eta: Array, mean: Array) -> Array:
+    """Overwrite mean (B, D) with A'(l), for logits eta."""
+    log_normaliser(eta, mean)
+    return mean
+
+
 def continuous_bernoulli(eta: Array, x: Array, dlog_p: Array, deta: Array) -> Array:
     """Return log p(x|eta) = x l - A(l) of each pixel, overwrite deta = dlog_p (x - A'); (B, D)."""
     log_p = x * eta
@@ -70,12 +76,11 @@ class ContinuousBernoulli(Pixelwise):
     support = UNIT
     source = "Loaiza-Ganem and Cunningham 2019"
     formula = staticmethod(continuous_bernoulli)
+    others = (continuous_bernoulli_mean,)
 
     def mean(self, eta: Array) -> Array:
         """Return A'(l), (B, D): not sigmoid(l), which lies further out."""
-        mean = self.like("mean", eta)
-        log_normaliser(eta, mean)
-        return mean
+        return self.formulas.continuous_bernoulli_mean(eta, self.like("mean", eta))
 
     def page(self) -> tuple[str, str]:
         """Return mean and -log p of one pixel in JavaScript."""

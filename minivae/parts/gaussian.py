@@ -45,6 +45,12 @@ def gaussian_backward(
     deta *= np.exp(-logvar) * dlog_p
 
 
+def best_logvar(eta: Array, x: Array, least: float) -> float:
+    """Return the log of the mean of (x - eta)^2, both (B, D), or of `least` if that is more."""
+    r = x - eta
+    return float(np.log(max(float((r * r).mean(dtype=np.float64)), least)))
+
+
 class Gaussian(Likelihood):
     """p(x|eta) = N(eta, e^logvar), with one learned logvar."""
 
@@ -56,6 +62,7 @@ class Gaussian(Likelihood):
     def __init__(self, pixels: int, own: bool = True, **settings: Any) -> None:
         super().__init__(pixels, {"logvar": (1,)} if own else None, **settings)
         self.formulas = self.backend.twins(gaussian_log_p, gaussian_backward, linear_backward_bias)
+        self._whole = getattr(self.formulas, "gaussian_nll", None)  # on a device
 
     def logvar(self, dtype: Any) -> Array:
         """Return the log variance, (1,)."""
@@ -78,14 +85,22 @@ class Gaussian(Likelihood):
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""
+        if self._whole is not None:
+            deta = self._rows(eta)
+            logvar = self.logvar(eta.dtype)
+            return self._whole(eta, x, logvar, scale, deta, self.dlogvar_rows), deta
         value = -scale * float(self.formulas.gaussian_log_p(eta, x, self.logvar(eta.dtype)).sum())
         return value, self._back(eta, x, -scale)
 
     def _back(self, eta: Array, x: Array, dlog_p: Array) -> Array:
-        deta, logvar = self.like("deta", eta), self.logvar(eta.dtype)
-        self.dlogvar_rows = self.buffers.get("dlogvar rows", len(eta), 1, eta.dtype)
+        deta, logvar = self._rows(eta), self.logvar(eta.dtype)
         self.formulas.gaussian_backward(eta, x, logvar, dlog_p, deta, self.dlogvar_rows)
         return deta
+
+    def _rows(self, eta: Array) -> Array:
+        """Return a place for deta, and make one for each row's part of dlogvar."""
+        self.dlogvar_rows = self.buffers.get("dlogvar rows", len(eta), 1, eta.dtype)
+        return self.like("deta", eta)
 
     def gradients(self, part: slice = ALL) -> None:
         """Overwrite dlogvar with the sum over all rows of the batch."""
@@ -127,10 +142,14 @@ class FixedGaussian(Gaussian):
         if not 1e-12 <= variance <= 1e12:
             raise ArgumentError(f"the variance must be from 1e-12 to 1e12, not {variance}")
         self.variance = variance
+        self._logvar: dict[Any, Array] = {}
 
     def logvar(self, dtype: Any) -> Array:
-        """Return the log variance, (1,)."""
-        return self.backend.asarray(np.array([math.log(self.variance)]), dtype)
+        """Return the log variance, (1,); made once, for a captured step cannot make it."""
+        if dtype not in self._logvar:
+            logvar = np.array([math.log(self.variance)])
+            self._logvar[dtype] = self.backend.asarray(logvar, dtype)
+        return self._logvar[dtype]
 
 
 class OptimalGaussian(Gaussian):
@@ -149,10 +168,13 @@ class OptimalGaussian(Gaussian):
     source = "Rybkin, Daniilidis and Levine 2021"
     least = 1e-12  # of sigma^2: where all errors are 0 the density has no maximum
 
+    def __init__(self, pixels: int, **settings: Any) -> None:
+        super().__init__(pixels, **settings)
+        self.own = self.backend.twins(best_logvar)
+
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta) at the best sigma^2, its gradient deta."""
-        r = x - eta
-        self.params["logvar"][...] = np.log(max(float((r * r).mean(dtype=np.float64)), self.least))
+        self.params["logvar"][...] = self.own.best_logvar(eta, x, self.least)
         value, deta = super().nll(eta, x, scale)
         self.dlogvar_rows[...] = 0
         return value, deta

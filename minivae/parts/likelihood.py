@@ -96,11 +96,14 @@ class Pixelwise(Likelihood):
 
     kept = ("drows",)
     formula: ClassVar[Any]
+    others: ClassVar[tuple[Any, ...]] = ()  # further formulas
     own: ClassVar[str] = ""  # the name of its parameters, if it has any
 
     def __init__(self, pixels: int, own: int = 0, **settings: Any) -> None:
         super().__init__(pixels, {self.own: (own,)} if own else None, **settings)
-        self.formulas = self.backend.twins(type(self).formula, linear_backward_bias)
+        formula = type(self).formula
+        self.formulas = self.backend.twins(formula, linear_backward_bias, *self.others)
+        self._whole = getattr(self.formulas, f"{formula.__name__}_nll", None)  # on a device
         self.constants: tuple[Any, ...] = ()
 
     def initial(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
@@ -127,6 +130,9 @@ class Pixelwise(Likelihood):
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""
+        if self._whole is not None:
+            deta = self.like("deta", eta)
+            return self._whole(eta, x, scale, deta), deta
         log_p, deta, self.drows = self._pass(eta, x, -scale, "deta", "drows")
         return -scale * float(log_p.sum(axis=1).sum(dtype=np.float64)), deta
 

@@ -21,7 +21,7 @@ THREADS = 256
 ROWS, WIDEST = 2, 1024  # images of a block, and the widest layer in between: as in kernels.cu
 # Above this many images the weights, read once for each two, cost more than launches (an estimate).
 LARGEST_BATCH = 512
-LIKELIHOODS = ("bernoulli",)  # those with kernels ..._product_2 and 4 in kernels.cu
+LIKELIHOODS = ("bernoulli", "continuous-bernoulli")  # those that end a product in kernels.cu
 BUSY = 96  # blocks that leave few multiprocessors without one
 
 
@@ -128,7 +128,7 @@ class FusedStep:
             cut = plan(n, last.outputs, last.inputs, 4)
         room = products.room(cut.side, dtype) if cut.splits > 1 else (None, None)
         device.launch(
-            f"{self.model.likelihood.kind}_product_{cut.side}",
+            f"{self.model.likelihood.kind.replace('-', '_')}_product_{cut.side}",
             cut.grid,
             (THREADS,),
             (
