@@ -39,8 +39,14 @@ PEERS = {
 BEST = ("torch, whole step a CUDA graph", "jax scan")  # the modes tried with TF32 too
 WANTED = 60  # microseconds that a captured step in float32 may take at batch 128
 MINIMUM = 5  # seconds; with less left nothing is begun
-CHECKS = ("bits", "parity", "numpy", "memory", "learning")
-LIMITS = {"parity": 150, "numpy": 90, "learning": 90, "times": 90}  # seconds; others 60
+CHECKS = ("bits", "parity", "numpy", "memory", "learning", "sanitizer")
+LIMITS = {
+    "parity": 150,
+    "sanitizer": 150,
+    "numpy": 90,
+    "learning": 90,
+    "times": 90,
+}  # seconds; others 60
 COMPILING = 120  # for a mode that compiles long
 
 
@@ -59,7 +65,7 @@ def plan(quick: bool) -> list[tuple[str, ...]]:
     for batch in map(str, BATCHES[1:]):
         rest += [("times", batch, mode) for mode in ("captured", "captured tf32")]
         rest += [("peers", batch, name + tf32) for tf32 in ("", " tf32") for name in BEST]
-    rest += [("memory",), ("times", "128", "eager")]
+    rest += [("sanitizer",), ("memory",), ("times", "128", "eager")]
     rest += [("peers", "128", name) for name in PEERS if name not in BEST]
     return first + rest
 

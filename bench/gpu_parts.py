@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -190,6 +191,24 @@ def learning(bench: Bench) -> Answer:
     return {"ok": len(rows) == 50 and abs(loss - 101.1) < 0.9, "text": "; ".join([text, *said])}
 
 
+def sanitizer(bench: Bench) -> Answer:
+    """Run small epochs under NVIDIA's compute-sanitizer: no wrong address, no race."""
+    tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+    if bench.host or not Path(tool).exists():
+        return {"ok": True, "text": "left out, compute-sanitizer is not installed"}
+    small = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "gpu", "-p", "no:cacheprovider"]
+    small += ["tests/test_cuda_epoch.py", "-k", "seven or captured_and_launched"]
+    said, ok = [], True
+    for check in ("memcheck", "racecheck"):
+        command = [tool, "--tool", check, "--error-exitcode", "9", *small]
+        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        lines = (found.stdout + found.stderr).strip().splitlines()
+        ok &= found.returncode == 0
+        said.append(f"{check}: {lines[-1] if lines else 'no output'}")
+        said += [line for line in lines if "Error:" in line or "Race" in line][:4]
+    return {"ok": ok, "text": " | ".join(said)}
+
+
 def times(bench: Bench) -> Answer:
     """Time steps whose images and noise lie on the device, and whole epochs with all they need."""
     batch, mode = bench.options.batch, bench.options.mode
@@ -277,7 +296,8 @@ def first_loss(bench: Bench, backend: Any, batch: int, order: np.ndarray) -> flo
 
 
 PARTS: dict[str, Callable[[Bench], Answer]] = {
-    part.__name__: part for part in (machine, parity, bits, numpy, memory, learning, times, kernels)
+    part.__name__: part
+    for part in (machine, parity, bits, numpy, memory, learning, sanitizer, times, kernels)
 }
 
 

@@ -147,6 +147,8 @@ def test_an_epoch_reads_nothing_back_and_allocates_nothing():
 
 SEVEN = ["gather", "product_2", "middle_forward", "bernoulli_product_2", "product_2"]
 SEVEN += ["middle_backward", "gradients_2"]
+NINE = ["gather", "cublaslt", "middle_forward", "cublaslt", "bernoulli_nll", "cublaslt"]
+NINE += ["relu_backward", *SEVEN[-2:]]  # in TF32
 
 
 def test_a_captured_step_is_seven_launches():
@@ -267,21 +269,27 @@ def test_other_likelihoods(kind, likelihood):
 
 
 @pytest.mark.parametrize("kind", ["numpy", pytest.param("gpu", marks=pytest.mark.gpu)])
-def test_an_epoch_in_tf32(kind):
+@pytest.mark.parametrize("general", [False, True])
+def test_an_epoch_in_tf32(monkeypatch, kind, general):
     """Near float32's, captured, and biases and ReLU are no launches of their own."""
+    if general:
+        take_the_general_way(monkeypatch)
     rows, losses = images()[:, :32], []
     for precision in ("float32", "tf32"):
         backend = CupyBackend(device_of(kind), precision, notice=pytest.fail)
         vae = VAE(32, (24, 8), 4, seed=3, backend=backend)
         steps = open_steps(vae, Adam(vae.parameters, backend, 1e-3), Source(rows, "none"), B, 1)
         losses.append(run_epochs(steps))
-        assert steps.captured and (steps._fused is None) == (precision == "tf32")
+        assert steps.captured and (steps._fused is None) == general
     # 8 bits fewer in each factor, in sums of 32 pixels
     np.testing.assert_allclose(losses[1], losses[0], rtol=2e-3)
     assert not np.array_equal(losses[1], losses[0])
     if kind == "numpy":
         launches = [launch[0] for launch in steps._graph.recording]
-        assert launches.count("cublaslt") == 17 and not {"add_bias", "relu"} & set(launches)
+        if general:
+            assert launches.count("cublaslt") == 17 and not {"add_bias", "relu"} & set(launches)
+        else:
+            assert launches == NINE
 
 
 def test_gradients_begin_as_soon_as_they_can(monkeypatch):

@@ -1,4 +1,4 @@
-"""A training step of a multilayer perceptron in six launches after the gathering of its batch.
+"""A training step of a multilayer perceptron in six launches after its batch is gathered.
 
 Between the three large products (the first layer, the last, the way back through the last) all is
 small, and a launch costs more than its arithmetic; so one kernel passes a few images through all of
@@ -43,7 +43,9 @@ class FusedStep:
     def __init__(self, model: Any, adam: Any, x: Any, eps: Any, state: Any, constants: Any) -> None:
         self.model, self.adam, self.x, self.eps = model, adam, x, eps
         self.state, self.constants = state, constants
-        self.device, self.products = model.backend.device, model.backend.formulas.products
+        self.device, self.formulas = model.backend.device, model.backend.formulas
+        self.products = self.formulas.products
+        self.name = model.likelihood.kind.replace("-", "_")
         device, dtype, batch = self.device, model.dtype, len(x)
         empty = device.empty
         self.encoder, self.decoder = (
@@ -56,9 +58,10 @@ class FusedStep:
         self.noise, self.z = empty(eps.shape, dtype), empty(eps.shape, dtype)
         e = len(self.encoder)
         self.inputs = [x, *self.made[: e - 1], self.z, *self.made[e:]]
-        # What a product makes before ReLU, and nobody needs.
+        # What a product makes before something follows, and nobody else needs.
         self.before = empty(self.made[0].shape, dtype)
         self.dx = empty(self.made[-1].shape, dtype)
+        self.eta = empty(x.shape, dtype) if self.products.precision == "tf32" else None
         tiles = -(-batch // 32) * -(-model.pixels // 32)
         self.partials = device.zeros((max(tiles, batch),), np.float64)
         self.arrived = device.zeros((1,), np.uint32)
@@ -93,73 +96,77 @@ class FusedStep:
             and type(model.bound) is Elbo
             and parts == ("gaussian", "normal")
             and model.likelihood.kind in LIKELIHOODS
-            and model.backend.formulas.products.precision == "float32"
             and not adam.decay
         )
 
     def launch(self, n: int) -> None:
         """Launch a step of the first n images, which ends with the sums and the step's number."""
-        device, dtype, products, adam = self.device, self.model.dtype, self.products, self.adam
-        x, scale, e, d = self.x[:n], 1 / n, len(self.encoder), len(self.decoder) - 1
         for layer, given in zip(self.layers, self.inputs, strict=True):
             layer.x = given[:n]  # for whoever looks for them (watch.py)
-        device.hold((*self.made, *self.slopes))  # the table points to them
-        first, last = self.layers[0], self.layers[-1]
-        weight, bias = first.params.values()
-        following = None, 0, self.made[0], first.outputs
-        products(x, weight.T, self.before[:n], bias, following)
+        self.device.hold((*self.made, *self.slopes))  # the table points to them
+        scale, blocks, adam = 1 / n, -(-n // ROWS), self.adam
+        sums = self.partials, self.arrived
+        middle = n, self.z.shape[1], len(self.encoder), len(self.decoder) - 1, self.table
 
-        value = self.partials, self.arrived
-        blocks = -(-n // ROWS)
-        device.launch(
-            "middle_forward",
-            (blocks,),
-            (THREADS,),
-            (
-                *(n, self.z.shape[1], e, d, self.table, self.eps, self.noise, self.z),
-                *(scale, *value, self.kl),
-            ),
-            dtype,
-        )
+        self._first(n)
+        noise = self.eps, self.noise, self.z
+        self._launch("middle_forward", blocks, *middle, *noise, scale, *sums, self.kl)
+        nll = self._last(n, scale) if self.eta is None else self._last_by_library(n, scale)
+        self._back(n)
+        ends = self.noise, scale, self.state, nll, self.kl
+        self._launch("middle_backward", blocks + 1, *middle, *ends)
+        vectors = adam.theta, adam.grad, adam.m, adam.v
+        arguments = n, len(self.layers), self.table, *vectors, self.constants
+        self._launch(f"gradients_{self.side}", self.blocks, *arguments)
 
-        weight, bias = last.params.values()
-        cut = plan(n, last.outputs, last.inputs)
+    def _launch(self, kernel: str, grid: int | tuple[int, ...], *arguments: Any) -> None:
+        grid = grid if isinstance(grid, tuple) else (grid,)
+        self.device.launch(kernel, grid, (THREADS,), arguments, self.model.dtype)
+
+    # --- The three large products, by our own kernel or by the library ---------------------------
+
+    def _first(self, n: int) -> None:
+        """Pass the batch through the first layer and ReLU."""
+        weight, bias = self.layers[0].params.values()
+        before, made = self.before[:n], self.made[0][:n]
+        if self.eta is None:
+            following = None, 0, made, self.layers[0].outputs
+            self.products(self.x[:n], weight.T, before, bias, following)
+        else:
+            self.products(self.x[:n], weight.T, before, bias)
+            self.formulas.relu(before, made)
+
+    def _last(self, n: int, scale: float) -> Any:
+        """Pass the last hidden layer on to eta, which nobody needs but for the likelihood."""
+        layer = self.layers[-1]
+        cut = plan(n, layer.outputs, layer.inputs)
         if cut.side > 4:
-            cut = plan(n, last.outputs, last.inputs, 4)
-        room = products.room(cut.side, dtype) if cut.splits > 1 else (None, None)
-        device.launch(
-            f"{self.model.likelihood.kind.replace('-', '_')}_product_{cut.side}",
-            cut.grid,
-            (THREADS,),
-            (
-                *(n, last.outputs, last.inputs, self.made[-1], weight, bias),
-                *(cut.splits, cut.chunk, *room, x, scale, self.slopes[-1], *value, self.nll),
-            ),
-            dtype,
-        )
-        following = self.made[-1], last.inputs, self.slopes[-2], last.inputs
-        products(self.slopes[-1][:n], weight, self.dx[:n], None, following)
+            cut = plan(n, layer.outputs, layer.inputs, 4)
+        room = (None, None)
+        if cut.splits > 1:
+            room = self.products.room(cut.side, self.model.dtype)
+        sizes = n, layer.outputs, layer.inputs, self.made[-1], *layer.params.values()
+        ends = self.x, scale, self.slopes[-1], self.partials, self.arrived, self.nll
+        kernel = f"{self.name}_product_{cut.side}"
+        self._launch(kernel, cut.grid, *sizes, cut.splits, cut.chunk, *room, *ends)
+        return self.nll
 
-        device.launch(
-            "middle_backward",
-            (blocks + 1,),
-            (THREADS,),
-            (
-                *(n, self.z.shape[1], e, d, self.table, self.noise, scale, self.state),
-                *(self.nll, self.kl),
-            ),
-            dtype,
-        )
-        device.launch(
-            f"gradients_{self.side}",
-            (self.blocks,),
-            (THREADS,),
-            (
-                *(n, len(self.layers), self.table, adam.theta, adam.grad, adam.m, adam.v),
-                self.constants,
-            ),
-            dtype,
-        )
+    def _last_by_library(self, n: int, scale: float) -> Any:
+        weight, bias = self.layers[-1].params.values()
+        eta, deta = self.eta[:n], self.slopes[-1][:n]
+        self.products(self.made[-1][:n], weight.T, eta, bias)
+        return getattr(self.formulas, f"{self.name}_nll")(eta, self.x[:n], scale, deta)
+
+    def _back(self, n: int) -> None:
+        """Pass the slope by eta back through the last layer, and through ReLU before it."""
+        layer, weight = self.layers[-1], self.layers[-1].params["weight"]
+        made, dx, slope = self.made[-1][:n], self.dx[:n], self.slopes[-2][:n]
+        if self.eta is None:
+            following = made, layer.inputs, slope, layer.inputs
+            self.products(self.slopes[-1][:n], weight, dx, None, following)
+        else:
+            self.products(self.slopes[-1][:n], weight, dx)
+            self.formulas.relu_backward(made, dx, slope)
 
 
 def _perceptron(layers: list[Any]) -> bool:
