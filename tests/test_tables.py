@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivae import VAE, jobs, load_data
+from minivae import VAE, jobs, load_data, train
 from minivae.cli import main
 from minivae.data.columns import read_columns, write_csv
 from minivae.data.tables import Scale, Table, parse
@@ -144,9 +144,11 @@ def test_what_a_spreadsheet_would_run_is_quoted(tmp_path):
 
 BAD = {
     "a,b\n1,2\n": "has a single row",
-    "a,b\n1,2\n1,3\n": "column 'a' has one value alone, 1",
-    "a,b\nx,2\nx,3\n": "column 'a' has one value alone, x",
-    "a,b\n,2\n,3\n": "column 'a' is empty",
+    "a,b\n1,2\n1,3\n": "column 'a' with one value alone, or none: leave out",
+    "a,b\nx,2\nx,3\n": "column 'a' with one value alone",
+    "a,b\n,2\n,3\n": "column 'a' with one value alone, or none",
+    "a,b c\n,2\n,2\n": "columns 'a', 'b c' with one value alone, or none: leave out what says "
+    "nothing (--drop a --drop 'b c')",
     "a,b\n1,2\n2,inf\n": "column 'b' is infinite in line 3",
     "a,b\n1,2\n2,-1e999\n": "column 'b' is infinite in line 3",
     "a,b\n1,2\n2,3\n3,oops\n": "column 'b' has the text 'oops' in line 4 where numbers belong",
@@ -463,6 +465,9 @@ def test_an_array_with_labels_is_a_data_set():
     data = load_data(images, labels=np.arange(20))
     assert (data.train[:3] == images.reshape(20, 9)[data.train_labels[:3]]).all()
     assert data.image_shape == (3, 3)
+    vae = VAE(9, (4,), 2)
+    (record,) = train(vae, images, epochs=1)  # as it is
+    assert record.test_loss == next(train(VAE(9, (4,), 2), data, epochs=1)).test_loss
 
 
 def test_a_run_of_scaled_pictures(tmp_path):

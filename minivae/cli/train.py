@@ -54,6 +54,7 @@ FIXED = (
 )
 
 
+STEPS = 3000  # that a table is trained for
 COLLAPSED = 0.1  # nats of KL below which a user is told
 
 
@@ -356,7 +357,7 @@ def train(
             if isinstance(loaded.units, Table):
                 if snapshots:
                     raise click.UsageError("--snapshots are pictures, and a table has none")
-                hidden, latent, batch_size, epochs, threads = for_table(ctx)
+                hidden, latent, batch_size, epochs, threads = for_table(ctx, len(loaded.train))
             if loaded.units is not None and not _given(ctx, "likelihood"):
                 likelihood = loaded.units.likelihood
             schedule = beta if isinstance(beta, str) else ""
@@ -429,11 +430,23 @@ def train(
                 tell(f"test loss {last.test_loss:.2f} nats per image; results in {shown(folder)}")
 
 
-def for_table(ctx: click.Context) -> tuple[Any, ...]:
-    """Return hidden, latent, batch size, epochs and threads: those given, or what suits a table."""
-    suits = {"hidden": (64, 32), "latent": 5, "batch_size": 64, "epochs": 200, "threads": 1}
-    chosen = {name: ctx.params[name] if _given(ctx, name) else suits[name] for name in suits}
-    return tuple(chosen.values())
+def for_table(ctx: click.Context, rows: int) -> tuple[Any, ...]:
+    """Return hidden, latent, batch size, epochs and threads: those given, or what suits a table.
+
+    The epochs make STEPS steps, since a table may have few rows; in each row is little to compute,
+    so that one process is quickest.
+    """
+    suits = {"hidden": (64, 32), "latent": 5, "batch_size": 64, "epochs": 0, "threads": 1}
+    found = {name: ctx.params[name] if _given(ctx, name) else suits[name] for name in suits}
+    found["epochs"] = found["epochs"] or max(20, -(-STEPS // -(-rows // found["batch_size"])))
+    asked = " ".join(
+        f"--{name.replace('_', '-')} {','.join(map(str, value)) if name == 'hidden' else value}"
+        for name, value in found.items()
+        if not _given(ctx, name)
+    )
+    if asked:
+        say(f"for a table, since nothing else was asked for: {asked}")
+    return tuple(found.values())
 
 
 def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: Any = None) -> None:

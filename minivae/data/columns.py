@@ -11,6 +11,7 @@ import io
 import math
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,6 +73,11 @@ def read_columns(source: Any, kinds: Mapping[str, str] | None = None) -> Columns
             else f"{_where(source)} has no rows"
         )
     return columns
+
+
+def options(names: Sequence[str]) -> str:
+    """Return the options that leave these columns out."""
+    return " ".join(f"--drop {shlex.quote(shown(name))}" for name in names)
 
 
 def _where(source: Any) -> str:
@@ -172,7 +178,7 @@ class _Column:
                 if self.numbers is None:
                     raise DataError(
                         f"{self.what} has more than {MANY:,} different texts: leave it out "
-                        f"(--drop {shown(self.name)})"
+                        f"({options([self.name])})"
                     )
 
     def _add_numbers(self, texts: Sequence[str], lines: Sequence[int]) -> None:
@@ -202,7 +208,7 @@ class _Column:
     def _among_numbers(self) -> DataError:
         return DataError(
             f"{self.what} has {self.odd} where numbers belong: mend it, or leave the column out "
-            f"(--drop {shown(self.name)}), or take it for categories (--category)"
+            f"({options([self.name])}), or take it for categories (--category)"
         )
 
 
@@ -249,7 +255,7 @@ def _cells(given: Any, name: str, kinds: Mapping[str, str]) -> np.ndarray:
     if values.ndim != 1 or (kind != TEXT and values.dtype.kind not in "biufOUST"):
         raise DataError(
             f"{what} holds {values.dtype} of shape {values.shape}: make it numbers or texts, or "
-            f"leave it out (--drop {shown(name)})"
+            f"leave it out ({options([name])})"
         )
     if values.dtype.kind not in "iuf":
         values = np.array([None if _is_missing(one) else one for one in values.tolist()], object)

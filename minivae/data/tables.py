@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minivae.data.columns import CATEGORY, MANY, NUMBER, TEXT, Columns
+from minivae.data.columns import CATEGORY, MANY, NUMBER, TEXT, Columns, options
 from minivae.errors import ArgumentError, DataError, shown
 
+SHOWN = 10  # columns that a message names
 SCALES = ("standard", "minmax")
 
 
@@ -75,10 +76,17 @@ class Table:
                 raise DataError(f"{where} has no column {shown(name)!r}: {_names(cells)}")
         if len(next(iter(cells.values()))) < 2:
             raise DataError(f"{where} has a single row; at least 2 are needed, one to test on")
-        columns = [_learn(name, cells[name], where) for name in cells if name not in drop]
-        if not columns:
+        kept = {name: _seen(column) for name, column in cells.items() if name not in drop}
+        if not kept:
             raise DataError(f"{where} has no columns but those left out")
-        return cls(columns, drop)
+        if same := [name for name, seen in kept.items() if len(seen) < 2]:
+            names = ", ".join(repr(shown(name)) for name in same[:SHOWN])
+            more = f" and {len(same) - SHOWN} more" if len(same) > SHOWN else ""
+            raise DataError(
+                f"{where}: column{'s' * (len(same) > 1)} {names}{more} with one value alone, or "
+                f"none: leave out what says nothing ({options(same)})"
+            )
+        return cls([_learn(name, cells[name], kept[name], where) for name in kept], drop)
 
     def kinds(self) -> dict[str, str]:
         """Return what each column is, as `columns.read_columns` takes it."""
@@ -103,7 +111,7 @@ class Table:
             if name not in names and name not in self.dropped:
                 raise DataError(
                     f"{where} has the column {shown(name)!r}, which was not there in training: "
-                    f"leave it out (--drop {shown(name)})"
+                    f"leave it out ({options([name])})"
                 )
         n = len(self.numbers)
         x = np.zeros((len(cells[names[0]]), self.width), np.float32)
@@ -249,22 +257,22 @@ def parse(text: str) -> Table | Scale:
     return Table(columns, dropped)
 
 
-def _learn(name: str, cells: np.ndarray, where: str) -> Column:
-    what, remedy = f"{where}: column {shown(name)!r}", f"leave it out (--drop {shown(name)})"
+def _seen(cells: np.ndarray) -> Sequence[Any]:
+    """Return the different values of a column, in order, without what is missing."""
     if cells.dtype == object:
-        seen = sorted({text for text in cells.tolist() if text is not None})
+        return sorted({text for text in cells.tolist() if text is not None})
+    return np.unique(cells[~np.isnan(cells)])
+
+
+def _learn(name: str, cells: np.ndarray, seen: Sequence[Any], where: str) -> Column:
+    what, remedy = f"{where}: column {shown(name)!r}", f"leave it out ({options([name])})"
+    if cells.dtype == object:
         if len(seen) > min(MANY, max(20, len(cells) // 2)):
             raise DataError(
                 f"{what} has {len(seen)} different texts in {len(cells)} rows: {remedy}"
             )
-    else:
-        there = cells[~np.isnan(cells)]
-        seen = np.unique(there).tolist()
-    if len(seen) < 2:
-        said = f"has one value alone, {shown(str(seen[0]))[:50]}" if seen else "is empty"
-        raise DataError(f"{what} {said}: {remedy}")
-    if cells.dtype == object:
         return Column(name, tuple(seen))
+    there = cells[~np.isnan(cells)]
     with np.errstate(over="ignore"):
         offset, factor = float(there.mean()), float(there.std())
     if not (0 < factor < 1e150 and abs(offset) < 1e150):
