@@ -19,6 +19,7 @@ from minivae.data.tables import Table
 from minivae.errors import ArgumentError, DataError
 from minivae.noise import generator
 from minivae.runs import checkpoint
+from minivae.runs.run import Run
 from minivae.vae import BLOCK, VAE
 
 ROOM = 4 << 20  # numbers that are kept of the draws of a block
@@ -60,7 +61,7 @@ def anomalies(
 
     Parameters
     ----------
-    run : path or Checkpoint
+    run : path, Run or Checkpoint
         The run.
     data
         Rows: a table or array as `load_data` takes them, with the columns of the run's.
@@ -194,7 +195,8 @@ def decoded(rows: np.ndarray, units: Any) -> Any:
 
 
 def _opened(run: Any) -> checkpoint.Checkpoint:
-    return checkpoint.read(run) if isinstance(run, str | os.PathLike) else run
+    where = run.path if isinstance(run, Run) else run
+    return checkpoint.read(where) if isinstance(where, str | os.PathLike) else where
 
 
 def _own(saved: checkpoint.Checkpoint) -> np.ndarray | None:
