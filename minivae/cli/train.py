@@ -322,7 +322,7 @@ def train(
     from minivae.data import NAMES, load_data
     from minivae.data.tables import Table
     from minivae.runs import checkpoint
-    from minivae.runs.directory import Cadence, RunDirectory
+    from minivae.runs.directory import RunDirectory
     from minivae.runs.logs import open_log
     from minivae.runs.snapshots import FILE, Snapshots, discard
     from minivae.training import Training
