@@ -40,13 +40,8 @@ BEST = ("torch, whole step a CUDA graph", "jax scan")  # the modes tried with TF
 WANTED = 60  # microseconds that a captured step in float32 may take at batch 128
 MINIMUM = 5  # seconds; with less left nothing is begun
 CHECKS = ("bits", "parity", "numpy", "memory", "learning", "sanitizer")
-LIMITS = {
-    "parity": 150,
-    "sanitizer": 150,
-    "numpy": 90,
-    "learning": 90,
-    "times": 90,
-}  # seconds; others 60
+# Seconds; others 60.
+LIMITS = {"parity": 150, "sanitizer": 150, "numpy": 90, "learning": 90, "times": 90}
 COMPILING = 120  # for a mode that compiles long
 
 
