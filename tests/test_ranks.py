@@ -15,6 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minivae import VAE, Adam, load_data
+from minivae.noise import RowNoise, permutation
+
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 # Beside the interpreter first: there the wheels of an MPI put theirs.
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}")
@@ -37,6 +40,40 @@ steps.begin(np.arange(70), RowNoise(0, "eps"), RowNoise(0, "binarize"))
 losses = [steps.step(i) for i in range(4)]
 if ranks.rank == 0:
     np.savez(sys.argv[1], losses=losses, grad=vae.grad, theta=vae.theta)
+"""
+
+APART = """
+import sys
+import numpy as np
+from minivae import VAE, Adam, load_data
+from minivae.noise import RowNoise
+from minivae.runs import checkpoint
+from minivae.training import Training
+from minivae.training.ranks import Ranks
+
+ranks, data, folder = Ranks(), load_data(sys.argv[1]), sys.argv[2]
+def start():
+    vae = VAE(64, hidden=(12, 8), latent=4, dtype="float64", seed=2)
+    training = Training(vae, data, batch_size=40, seed=3, average_every=5)
+    training.ranks = ranks
+    return training
+
+stopped, asked = start(), []
+def stop(training):
+    asked.append((training.step, ranks.any(training.step == 5)))
+    return asked[-1][1]
+assert not list(stopped.run(2, after_step=stop))
+if ranks.rank == 0:
+    checkpoint.save(f"{folder}/checkpoint.npz", stopped.vae, stopped)
+ranks.any(False)
+again, whole = checkpoint.resume(folder, data), start()
+again.ranks = ranks
+ends = [[training.vae.theta, *training.adam.state.values(),
+         np.array([record[:7] for record in training.run(2)])] for training in (again, whole)]
+assert all(a.tobytes() == b.tobytes() for a, b in zip(*ends, strict=True))
+if ranks.rank == 0:
+    np.savez(f"{folder}/{ranks.size}.npz", theta=stopped.vae.theta, v=stopped.adam.v,
+             sums=[stopped.nll_sum, stopped.kl_sum], asked=asked)
 """
 
 
@@ -106,6 +143,39 @@ def test_losses_of_an_epoch_and_a_run_that_goes_on_with_other_ranks(data, tmp_pa
     done = run(train(3, data, tmp_path / "2", "--resume", "--epochs", 3))
     assert done.returncode == 0, done.stderr
     assert len(history(tmp_path / "2")) == 3
+
+
+def test_ranks_that_meet_every_five_steps(data, tmp_path):
+    script = tmp_path / "apart.py"
+    script.write_text(APART)
+    done = run(command(2, script, data, tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = np.load(tmp_path / "2.npz")
+    assert found["asked"].tolist() == [[5, 1]]  # nobody is asked, nothing saved, before they meet
+    images = load_data(data)
+    order, noise = permutation(3, "order", 0, 500), RowNoise(3, "eps", 0)
+    ends, sums = [], np.zeros(2)
+    for rank in range(2):  # each by hand, on its half of five batches
+        vae = VAE(64, hidden=(12, 8), latent=4, dtype="float64", seed=2)
+        adam = Adam(vae.parameters, vae.backend)
+        for first in range(20 * rank, 200, 40):
+            eps = np.empty((20, 4))
+            noise.normal(first, eps)
+            terms = vae.step(images.pixels("train", order[first : first + 20], dtype="f8"), eps)
+            sums += 20 * np.array(terms[1:])
+            adam.step()
+        ends.append((vae.theta, adam.v))
+    for name, pair in zip(("theta", "v"), zip(*ends, strict=True), strict=True):
+        assert not np.allclose(*pair, rtol=1e-3, atol=0)  # they have gone different ways
+        np.testing.assert_allclose(found[name], np.mean(pair, axis=0), rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(found["sums"], sums, rtol=1e-12)
+
+
+def test_numbers_that_go_wrong_between_meetings_are_named_by_all(data, tmp_path):
+    options = ("--average-every", 8, "--lr", 1e30, "--epochs", 1)
+    done = run(train(2, data, tmp_path / "out", *options))
+    assert done.returncode != 0
+    assert "is not finite at epoch 1, step 2, first in" in done.stderr
 
 
 def test_ranks_that_disagree_are_refused(data, tmp_path):

@@ -51,6 +51,7 @@ FIXED = (
     "clip",
     "lr_schedule",
     "early_stop",
+    "average_every",
 )
 
 
@@ -245,6 +246,15 @@ class Every(click.ParamType):
     help="Share every batch with the ranks that mpiexec has started, on any machines.",
 )
 @click.option(
+    "--average-every",
+    type=click.IntRange(1),
+    default=1,
+    metavar="STEPS",
+    show_default=True,
+    help="With --ranks, for slow networks: each rank trains on its rows alone, and all take the "
+    "mean every so many steps. 1: every step's gradient is summed, as in one process.",
+)
+@click.option(
     "--checkpoint-every",
     "every",
     type=Every(),
@@ -310,6 +320,7 @@ def train(
     threads: int | None,
     products: str | None,
     ranks: str | None,
+    average_every: int,
     every: Any,
     snapshots: bool,
     sets: tuple[str, ...],
@@ -335,6 +346,8 @@ def train(
     with nullcontext() if shared is None else shared.together(say):
         if resume and overwrite:
             raise click.UsageError("--resume and --overwrite exclude each other")
+        if average_every > 1 and shared is None:
+            raise click.UsageError("--average-every is for --ranks: one process has nobody to meet")
         if samples is not None and free_bits is not None:
             raise click.UsageError("--samples and --free-bits are settings of different bounds")
         if samples is not None:
@@ -384,6 +397,7 @@ def train(
                 lr_schedule=lr_schedule,
                 beta_schedule=schedule,
                 early_stop=early_stop,
+                average_every=average_every,
             )
             checkpoint.judge(vae)
             training.products = products
@@ -568,8 +582,9 @@ def open_ranks() -> Any:
 def facts(training: Any) -> dict[str, Any]:
     """Return what all ranks of a run must have in common."""
     from minivae import __version__
+    from minivae.runs.claims import OPTIONS
 
-    settings = ("batch_size", "seed", "binarize", "epoch", "step", "epochs")
+    settings = ("batch_size", "seed", "binarize", "epoch", "step", "epochs", *OPTIONS)
     return {
         "version": __version__,
         "data": training.data.fingerprint,

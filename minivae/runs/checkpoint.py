@@ -101,6 +101,7 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
             "lr_schedule": training.lr_schedule,
             "beta_schedule": training.beta_schedule,
             "early_stop": training.early_stop,
+            "average_every": training.average_every,
             "best_epoch": training.best_epoch,
             "best_loss": training.best_loss if training.best_epoch else 0.0,
         }

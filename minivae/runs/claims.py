@@ -33,6 +33,7 @@ OPTIONS: dict[str, Any] = {  # of a training, and what they were before there we
     "lr_schedule": "",
     "beta_schedule": "",
     "early_stop": None,
+    "average_every": 1,
 }
 
 
@@ -97,6 +98,7 @@ def training(
         _number(state, "clip")
     if state["early_stop"] is not None:
         _whole(state, "early_stop", 1)
+    _whole(state, "average_every", 1)
     _number(state, "best_loss", least=-math.inf)
     if _whole(state, "best_epoch") > state["epoch"]:
         raise ValueError("its best epoch is yet to come")

@@ -47,11 +47,15 @@ class Cadence(NamedTuple):
         return cls(int(found[1]), "steps" if (found[2] or "").startswith("step") else "epochs")
 
     def due(self, training: Training) -> bool:
-        """Whether a checkpoint is due where the training stands: after a step, or an epoch."""
+        """Whether a checkpoint is due where the training stands: after a step, or an epoch.
+
+        Ranks that meet every few steps alone ask only there, for the steps since the last time.
+        """
         if self.unit == "epochs":
             return training.step == 0 and training.epoch % self.count == 0
-        steps = training.epoch * training.steps_per_epoch + training.step
-        return training.step > 0 and steps % self.count == 0
+        before, every = training.epoch * training.steps_per_epoch, training.average_every
+        asked = before + (training.step - 1) // every * every
+        return training.step > 0 and (before + training.step) // self.count > asked // self.count
 
 
 EVERY_EPOCH = Cadence()

@@ -22,6 +22,7 @@ from minivae.inputs import one_of, typed
 from minivae.noise import RowNoise, permutation
 from minivae.optim import optimizer as make_optimizer
 from minivae.training import schedules
+from minivae.training.averaging import Apart, Averaged
 from minivae.training.crew import cores, kernel
 from minivae.training.evaluation import measure
 from minivae.training.history import History, Record
@@ -53,6 +54,9 @@ class Training:
     early_stop : int, optional
         Keep a tenth of the training images out of training; end where the loss on them has not
         fallen for so many epochs, with the parameters of the best epoch.
+    average_every : int
+        Of ranks: 1, their gradients are summed in every step; more, each takes so many steps alone
+        before all take their mean: see averaging.py.
 
     Attributes
     ----------
@@ -99,6 +103,7 @@ class Training:
         lr_schedule: str = "",
         beta_schedule: str = "",
         early_stop: int | None = None,
+        average_every: int = 1,
     ) -> None:
         if batch_size < 1:
             raise ArgumentError(f"the batch size must be at least 1, not {batch_size}")
@@ -127,7 +132,9 @@ class Training:
         self.adam = make_optimizer(optimizer, vae.parameters, vae.backend, lr)
         self.adam.clip = clip
         self.seed, self.binarize, self.optimizer, self.clip = seed, binarize, optimizer, clip
-        self.early_stop = early_stop
+        if average_every < 1:
+            raise ArgumentError(f"--average-every is 1 step or more, not {average_every}")
+        self.early_stop, self.average_every = early_stop, average_every
         self.lr_schedule, self.beta_schedule = lr_schedule, beta_schedule
         n = len(data.train)
         held = 0 if early_stop is None else n // 10
@@ -198,6 +205,11 @@ class Training:
         if epochs < 1:
             raise ArgumentError(f"the number of epochs must be at least 1, not {epochs}")
         cores(threads)  # says if it cannot be
+        if self.average_every > 1 and self.ranks is None:
+            raise ArgumentError(
+                f"--average-every {self.average_every} is for ranks: mpiexec -n 2 minivae train "
+                "--ranks mpi (-n 1, if it must be one)"
+            )
         self.epochs, self.threads = epochs, threads
         return self._run(epochs, threads, after_step)
 
@@ -205,7 +217,14 @@ class Training:
         self, epochs: int, threads: int | None, after_step: Callable[[Training], bool | None] | None
     ) -> Iterator[Record]:
         source = Source(self.data.train, self.binarize)
-        steps = open_steps(self.vae, self.adam, source, self.batch_size, threads, self.ranks)
+        steps: Any
+        if self.ranks is None or self.average_every == 1:
+            steps = open_steps(self.vae, self.adam, source, self.batch_size, threads, self.ranks)
+        else:
+            apart, asked = Apart(self.ranks), after_step
+            steps = open_steps(self.vae, self.adam, source, self.batch_size, threads, apart)
+            steps = Averaged(steps, self.ranks, self.average_every, self.steps_per_epoch)
+            after_step = lambda _: self.met and asked is not None and asked(self)  # noqa: E731
         library = "numpy", 1
         if self.vae.backend.name == "numpy":
             self.products = libraries.choose(self.products, steps.threads, self.notice)
@@ -231,13 +250,14 @@ class Training:
         now = self.vae.backend.name
         if now == "numpy":
             now = f"{steps.members} process{'es' * (steps.members > 1)} and {kernel()}"
+        equal = "equal up to rounding, not to the bit"
         if self.ranks is not None:
             now += f" on each of {self.ranks.size} ranks"
+        if self.average_every > 1:
+            equal = f"with --average-every {self.average_every} it is another run from here"
         if self.computed not in ("", now) and not (self.ranks and self.ranks.rank):
-            self.notice(
-                f"this run was computed by {self.computed}, and goes on with {now}: equal up to "
-                "rounding, not to the bit"
-            )
+            before = f"this run was computed by {self.computed}"
+            self.notice(f"{before}, and goes on with {now}: {equal}")
         self.computed = now
 
     def begin(self) -> None:
@@ -269,13 +289,14 @@ class Training:
         start = time.perf_counter() - self.seconds
         self.begin()
         self._watch.keep()
+        check = CHECK * self.average_every  # where ranks have met
         try:
             while self.step < self.steps_per_epoch:
                 loss = self.take_step()
                 self.seconds = time.perf_counter() - start
                 if loss is not None and not math.isfinite(loss):
                     raise self._watch.diagnose(steps)
-                if self.step % CHECK == 0 and not steps.asynchronous:
+                if self.step % check == 0 and not steps.asynchronous:
                     self.sync()
                 if after_step is not None and after_step(self):
                     self.sync()
@@ -303,6 +324,11 @@ class Training:
     def ended(self) -> bool:
         """Whether early stopping has ended the run."""
         return self.early_stop is not None and self.epoch - self.best_epoch >= self.early_stop
+
+    @property
+    def met(self) -> bool:
+        """Whether all ranks have the same parameters after this step: else there is nothing yet."""
+        return self.step % self.average_every == 0 or self.step == self.steps_per_epoch
 
     def _keep_best(self, last: bool) -> None:
         """Remember the best parameters on the images held out; put them back at the end."""

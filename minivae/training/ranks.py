@@ -60,6 +60,10 @@ class Ranks:
         """Whether it is so on any rank; every rank must ask."""
         return bool(self._all.allreduce(int(mine)))
 
+    def least(self, mine: Any) -> Any:
+        """Return the least of all ranks' values, None if none has one; every rank must ask."""
+        return min((each for each in self._all.allgather(mine) if each is not None), default=None)
+
     def agree(self, facts: dict[str, Any]) -> None:
         """Compare facts by name with those of rank 0; every rank must call this.
 

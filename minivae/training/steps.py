@@ -203,11 +203,10 @@ class Steps:
     def _batch(self, n: int) -> Batch:
         """Return what a batch of n images needs here; made once for each n."""
         if n not in self._batches:
-            whole = self.model if n == self.batch_size else self.model.window(slice(0, n))
-            rows = self._crew.rows(n) if self.ranks is None else self.ranks.rows(n)
-            mine = whole.window(rows) if self.members > 1 or self.ranks is not None else whole
-            if self.ranks is not None:
-                whole = mine  # the other ranks' rows are elsewhere: gradients are summed
+            rows = (self._crew if self.ranks is None else self.ranks).rows(n)
+            here = n if self.ranks is None else rows.stop - rows.start  # other ranks have theirs
+            whole = self.model if n == self.batch_size else self.model.window(slice(0, here))
+            mine = whole.window(rows) if self.members > 1 else whole
             uniform = None if self._uniform is None else self._uniform[rows]
             arrays = self._x[rows], self._eps[rows], self._raw[rows], uniform
             self._batches[n] = Batch(n, whole, mine, rows, *arrays)

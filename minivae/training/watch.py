@@ -63,15 +63,18 @@ class Watch:
         first = t.step
         t.begin()
         fault = None
-        while t.step < last and fault is None:
+        while t.step < last and (fault is None or not t.met):  # all ranks go on to where they meet
             t.take_step()
-            fault = self._fault(steps)
-        when, where = f"step {t.step}", f", first in {fault[1]}" if fault else ""
+            if fault is None and (found := self._fault(steps)) is not None:
+                fault = t.step, *found
+        if t.ranks is not None:
+            fault = t.ranks.least(fault)
+        when, where = (f"step {fault[0]}", f", first in {fault[2]}") if fault else ("", "")
         if fault is None:  # on a device that does not repeat itself to the bit
             when = f"one of the steps {first + 1} to {last}"
         self.restore()
         return NotFiniteError(
-            f"{fault[0] if fault else 'a number'} is not finite at epoch {t.epoch + 1}, {when}"
+            f"{fault[1] if fault else 'a number'} is not finite at epoch {t.epoch + 1}, {when}"
             f"{where}: try a smaller learning rate (now --lr {t.adam.lr:g})"
         )
 
