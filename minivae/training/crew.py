@@ -6,7 +6,7 @@ Why processes and not threads: a step makes a hundred short NumPy calls, and thr
 Python's lock to one another around each of them. Copies of the process (`fork`) have a lock each.
 They work on the same arrays because `shared_empty` takes memory that a fork shares. Where a fork is
 not safe (Windows; a process that runs threads of its own; processors that may reorder writes to
-memory), one process computes all, and only the matrix products use several threads.
+memory), one process computes all, on one core.
 """
 
 from __future__ import annotations
@@ -61,6 +61,16 @@ def cores(threads: int | None) -> int:
 def can_fork() -> bool:
     """Whether copies of this process can share its work: see the head of this module."""
     return hasattr(os, "fork") and ORDERED and threading.active_count() == 1
+
+
+def why_alone() -> str:
+    """Say why processes cannot share the work of this one."""
+    if hasattr(os, "fork") and ORDERED and threading.active_count() > 1:
+        return (
+            f"this process has {threading.active_count()} threads, as a notebook has, and such a "
+            "one is not copied to share a step; minivae train in a terminal uses more"
+        )
+    return "processes cannot share a step of this model on this machine"
 
 
 _held: dict[object, int] = {}  # how many threads the products shall use, by who wants it and age

@@ -159,8 +159,7 @@ def _by_blocks(
 
     Each process has a model with buffers of its own.
     """
-    asked, threads = threads, cores(threads)
-    threads = threads if ranks is None else 1
+    threads = cores(threads) if ranks is None else 1
     count = -(-n // size)
     alone = vae.backend.name != "numpy" or threads == 1 or count < 2 or not can_fork()
     crew = Crew(1 if alone else threads)
@@ -179,7 +178,7 @@ def _by_blocks(
                 progress(int(done.sum()), n)
 
     try:
-        with BlasThreads(threads if alone and asked else 1), np.errstate(all="ignore"):
+        with BlasThreads(1), np.errstate(all="ignore"):
             crew.start(share)
             share()
             crew.wait()

@@ -185,9 +185,9 @@ class Training:
         epochs : int
             The total, those of an earlier part of the run included.
         threads : int, optional
-            Cores to use; None: those available to this process. Until the run ends, NumPy's own
-            products use one thread where processes share the work or nothing is said, or else
-            this many.
+            Cores to use, each by a process; None: those available. Where processes cannot share
+            the work, as in a notebook, one is used. Until the run ends, NumPy's own products use
+            one thread.
         after_step : callable, optional
             Called with this object after every step; a true value ends the run there.
 
@@ -227,8 +227,8 @@ class Training:
             after_step = lambda _: self.met and asked is not None and asked(self)  # noqa: E731
         library = "numpy", 1
         if self.vae.backend.name == "numpy":
-            self.products = libraries.choose(self.products, steps.threads, self.notice)
-            library = self.products, steps.threads
+            self.products = libraries.choose(self.products, 1, self.notice)
+            library = self.products, 1
         self._steps, self._watch = steps, Watch(self)
         self._compare(steps)
         try:

@@ -14,7 +14,7 @@ from minivae.backend import is_shared, shared_empty
 from minivae.data.pixels import Source, gather
 from minivae.errors import ArgumentError
 from minivae.noise import RowNoise
-from minivae.training.crew import BlasThreads, Crew, can_fork, cores
+from minivae.training.crew import BlasThreads, Crew, can_fork, cores, why_alone
 from minivae.training.ranks import Ranks
 from minivae.training.sharing import Batch, parts
 
@@ -56,9 +56,9 @@ class Steps:
         Images per step; the last batch of an epoch may be smaller.
     threads : int, optional
         How many cores to use; None: those available. Small batches gain too, since Adam is shared
-        out with the rest: bench/README.md. Where processes cannot share the work and nothing is
-        said, NumPy's products use one: more of them wait for one another by spinning, and are many
-        times slower as soon as another program has a core.
+        out with the rest: bench/README.md. Where processes cannot share the work one is used:
+        threads of the products' own wait for one another by spinning, and are many times slower as
+        soon as another program has a core.
     ranks : Ranks, optional
         Ranks that share every batch; each is one process then.
     """
@@ -92,8 +92,9 @@ class Steps:
             )
         shared = threads > 1 and is_shared(vae.theta) and is_shared(adam.m) and can_fork()
         shared = shared and not crossing
+        if self._asked and threads > 1 and not shared and not crossing:
+            warnings.warn(f"one of {threads} cores is used: {why_alone()}", stacklevel=2)
         self.members = threads if shared else 1
-        self.threads = 1 if shared else threads  # of one process's products
         empty = vae.backend.empty
         self._x = empty((batch_size, vae.pixels), vae.dtype)
         self._terms = empty((self.members, 2), np.float64)
@@ -107,7 +108,7 @@ class Steps:
         self._batches: dict[int, Batch] = {}
         self._crew: Crew = Crew(self.members)
         self._started = self._under_way = False
-        self._blas = BlasThreads(self.threads if self._asked else 1)
+        self._blas = BlasThreads(1)
 
     def begin(
         self,
