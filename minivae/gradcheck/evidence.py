@@ -147,7 +147,8 @@ class Probe:
         indices = np.arange(size)
         if size > entries:
             indices = np.sort(self.rng.choice(size, entries, replace=False))
-        directions = [self.direction(name) for _ in range(DIRECTIONS)] if size > 1 else []
+        count = 1 if self.real.large else DIRECTIONS
+        directions = [self.direction(name) for _ in range(count)] if size > 1 else []
         flat = gradient.ravel()
         slopes = [self.slope(name, int(i), float(flat[i]), use_complex) for i in indices]
         with np.errstate(invalid="ignore", over="ignore"):
@@ -257,7 +258,7 @@ def share(sizes: dict[str, int], total: int, seconds: float) -> dict[str, int]:
     result = {}
     waiting = sorted(sizes, key=sizes.get)
     for place, name in enumerate(waiting):
-        result[name] = min(sizes[name], max(left // (len(waiting) - place), 8))
+        result[name] = min(sizes[name], max(left // (len(waiting) - place), 3))
         left -= result[name]
     return result
 

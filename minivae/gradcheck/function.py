@@ -14,7 +14,9 @@ from minivae.gradcheck.report import GradcheckError
 from minivae.gradcheck.subject import Array, Subject
 
 STEP = 1e-8  # relative to the values; a corner within so little is rare
-POINTS = 4
+POINTS = 4  # on either side; half as many of a large layer
+LARGE = 1_000_000  # numbers in its arrays
+SAMPLE = 50_000  # numbers of one array that are moved to see its rounding and its corners
 
 
 @dataclass
@@ -58,9 +60,10 @@ class Function:
     def spread(self, name: str) -> float:
         """Return the typical size of a variable's unperturbed entries."""
         if name not in self.spreads:
-            finite = self.variables[name][np.isfinite(self.variables[name])]
-            squares = np.abs(finite) ** 2
-            self.spreads[name] = float(np.sqrt(np.mean(squares))) if finite.size else 0.0
+            flat = self.variables[name].ravel()
+            finite = flat if np.isfinite(flat @ flat) else flat[np.isfinite(flat)]
+            mean = float(np.vdot(finite, finite).real) / max(finite.size, 1)
+            self.spreads[name] = mean**0.5
         return self.spreads[name]
 
     def parts(self, change: Array) -> Array:
@@ -76,10 +79,42 @@ class Function:
     def direction(self, names: list[str], rng: np.random.Generator) -> dict[str, Array]:
         """Return a random direction in these variables: signs times the size of the entries."""
         return {
-            name: min(self.spread(name) or 1.0, 1.0)
-            * rng.choice([-1.0, 1.0], self.variables[name].shape)
+            name: signs(rng, self.variables[name].shape, min(self.spread(name) or 1.0, 1.0))
             for name in names
         }
+
+    def move(self, origins: dict[str, Array], along: dict[str, Array], step: complex) -> None:
+        """Put variables at the origins plus a step along a direction, without large copies."""
+        for name, origin in origins.items():
+            if step:
+                np.multiply(along[name], step, out=self.variables[name])
+                self.variables[name] += origin
+            else:
+                self.variables[name][...] = origin
+
+    def some(self, rng: np.random.Generator) -> dict[str, Array]:
+        """Return flat places of all floating variables: all of the small, a sample of the large."""
+        return {
+            name: np.arange(one.size)
+            if one.size <= SAMPLE
+            else np.unique(rng.integers(0, one.size, SAMPLE))
+            for name, one in self.variables.items()
+            if one.dtype.kind == "f"
+        }
+
+    def at(self, places: dict[str, Array]) -> dict[str, Array]:
+        """Return copies of the variables' numbers at flat places."""
+        return {name: self.variables[name].flat[where] for name, where in places.items()}
+
+    def put(self, places: dict[str, Array], values: dict[str, Array]) -> None:
+        """Write numbers at flat places of the variables."""
+        for name, where in places.items():
+            self.variables[name].flat[where] = values[name]
+
+    @property
+    def large(self) -> bool:
+        """Whether its arrays hold so many numbers that each evaluation counts."""
+        return sum(one.size for one in (*self.variables.values(), self.base)) > LARGE
 
 
 def build(subject: Subject, dtype: type | None, layer: Any = None) -> Function:
@@ -135,19 +170,17 @@ def measure_noise(found: Function) -> None:
     is computed in float32 inside show its precision.
     """
     rng = np.random.default_rng(0)
-    kept = {name: one.copy() for name, one in found.variables.items() if one.dtype.kind == "f"}
+    places = found.some(rng)
+    kept = found.at(places)
     moves = {
-        name: np.maximum(np.abs(one), 1e-3 * found.spread(name))
-        * rng.choice([-STEP, STEP], one.shape)
+        name: np.maximum(np.abs(one), 1e-3 * found.spread(name)) * signs(rng, one.shape, STEP)
         for name, one in kept.items()
     }
-    values = []
-    for factor in range(-POINTS, POINTS + 1):
-        for name, move in moves.items():
-            found.variables[name][...] = kept[name] + factor * move
+    values, points = [], POINTS // 2 if found.large else POINTS
+    for factor in range(-points, points + 1):
+        found.put(places, {name: one + factor * moves[name] for name, one in kept.items()})
         values.append(found.evaluate())
-    for name, one in kept.items():
-        found.variables[name][...] = one
+    found.put(places, kept)
     differences = np.diff(values, n=4, axis=0)
     with np.errstate(all="ignore"):
         seen = np.sqrt(np.mean(differences**2, axis=0) / 70)  # 70 = 1 + 16 + 36 + 16 + 1
@@ -162,18 +195,14 @@ def coarse(found: Function) -> bool:
     the inputs are rounded to it.
     """
     rng = np.random.default_rng(1)
-    kept = {name: one.copy() for name, one in found.variables.items() if one.dtype.kind == "f"}
-    seen = []
-    for rounded in (False, True):
-        for name, one in kept.items():
-            moved = one * (1 + 1e-3 * rng.uniform(-1, 1, one.shape)) if not rounded else None
-            if rounded:
-                moved = found.variables[name].astype(np.float32)
-            found.variables[name][...] = moved
-        seen.append(found.evaluate())
-    for name, one in kept.items():
-        found.variables[name][...] = one
-    moved, rounded = seen
+    places = found.some(rng)
+    kept = found.at(places)
+    values = {name: one * (1 + 1e-3 * rng.uniform(-1, 1, one.shape)) for name, one in kept.items()}
+    found.put(places, values)
+    moved = found.evaluate()
+    found.put(places, {name: one.astype(np.float32) for name, one in values.items()})
+    rounded = found.evaluate()
+    found.put(places, kept)
     telling = np.isfinite(moved) & (moved != found.base)
     if not telling.any():
         return False
@@ -185,24 +214,33 @@ def coarse(found: Function) -> bool:
 def corners(found: Function) -> Array:
     """Return which outputs stand on a corner: one-sided slopes that differ for any small step."""
     rng = np.random.default_rng(2)
-    names = [name for name, one in found.variables.items() if one.dtype.kind == "f"]
-    direction = found.direction(names, rng)
-    kept = {name: found.variables[name].copy() for name in names}
+    places = found.some(rng)
+    kept = found.at(places)
+    moves = {
+        name: signs(rng, one.shape, min(found.spread(name) or 1.0, 1.0))
+        for name, one in kept.items()
+    }
     bends = []
     for step in (1e-5, 1e-6, 1e-7):
         sides = []
         for sign in (1, -1):
-            for name in names:
-                found.variables[name][...] = kept[name] + sign * step * direction[name]
+            moved = {name: one + sign * step * moves[name] for name, one in kept.items()}
+            found.put(places, moved)
             sides.append((found.evaluate() - found.base) / step)
-        for name in names:
-            found.variables[name][...] = kept[name]
+        found.put(places, kept)
         with np.errstate(invalid="ignore"):
             bend, size = np.abs(sides[0] + sides[1]), np.abs(sides[0]) + np.abs(sides[1])
         bends.append(np.where(bend > 1e-3 * size + 40 * found.noise / step, bend, 0.0))
     large, middle, small = bends
     with np.errstate(invalid="ignore"):
         return (small > 0) & (small > 0.5 * middle) & (middle > 0.5 * large)
+
+
+def signs(rng: np.random.Generator, shape: tuple[int, ...], size: float) -> Array:
+    """Return random signs times a number."""
+    found = rng.integers(0, 2, shape, dtype=np.int8) * (2 * size)
+    found -= size
+    return found
 
 
 def _flat(arrays: list[Array], split: bool = False) -> Array:

@@ -123,6 +123,13 @@ def places(layer: Any, after: Any) -> list[Place]:
     return beside
 
 
+def undeclared(layer: Any, where: list[Place]) -> bool:
+    """Return whether the layer has numbers of its own that are none of its known parameters."""
+    values = (getattr(layer, "__dict__", None) or {}).items()
+    numbers = [n for n, v in values if isinstance(v, float | np.floating) or _is_float_array(v)]
+    return any(not _shares(layer, _attribute(name, None), where) for name in numbers)
+
+
 def put_arrays(layer: Any, where: list[Place], dtype: Any = None) -> None:
     """Replace parameters that are plain numbers by arrays, which can be changed in place."""
     for one in where:

@@ -108,6 +108,10 @@ def differences(
                 continue
             levels.append(level)
             if len(levels) < 2:
+                slope = Slope(level.parts, level.change, level.noise, level.terms)
+                close = 0.1 * accuracy * max(abs(expected), abs(slope.value))
+                if f.large and abs(slope.value - expected) <= close + slope.noise:
+                    return slope  # no curve bends it: a finer step could only confirm that
                 continue
             coarse, fine = levels[-2:]
             parts, change = (
@@ -182,8 +186,7 @@ def _mover(
     origins = {key: f.variables[key].copy() for key in moved}
 
     def move_all(h: complex) -> float:
-        for key, along in moved.items():
-            f.variables[key][...] = origins[key] + h * along if h else origins[key]
+        f.move(origins, moved, h)
         return float(np.real(h))
 
     return move_all, 1.0

@@ -75,7 +75,8 @@ def wrong_at(point: Subject, judged: list[str], largest: float) -> bool:
         return False  # a singular point: of no layer's making
     try:
         f = build(point, None if point.inputs and _single(point) else float)
-        return any(_disagrees(f, gradients, names, largest) for names in _groups(usable))
+        groups = [usable] if f.large else _groups(usable)
+        return any(_disagrees(f, gradients, names, largest) for names in groups)
     except GradcheckError:
         return False
 
@@ -132,7 +133,7 @@ def _moved(subject: Subject, rng: np.random.Generator) -> object:
         if one.dtype.kind != "f":
             continue
         typical = float(np.abs(one).mean()) if one.size else 0.0
-        unit = rng.uniform(-1, 1, one.shape)
+        unit = np.resize(rng.uniform(-1, 1, min(one.size, 65_537)), one.shape)
         moved = np.where(one != 0, one * (1 + MOVE * unit), MOVE * (typical or 1.0) * unit)
         one[...] = moved
     return layer

@@ -31,7 +31,8 @@ def confirmed(
     """
     other = second(case)
     if other is None or not other.wrong.any():
-        return None if exact and other is not None else named
+        missed = other is None or not other.evidence.whole  # a sample need not meet it
+        return named if missed or not exact else None
     again = pattern(other)
     if again is None or again[0] != named[0]:
         return None
@@ -78,7 +79,8 @@ def _second(case: Case, rows: bool) -> Case | None:
             return None
         exact = float if all(one.dtype.kind == "f" for one in point.outputs) else None
         probe = Probe(build(point, exact), None, case.probe.tolerance, case.probe.eps, rng)
-        evidence = probe.measure(case.name, gradient, ENTRIES, old.tolerance, old.eps)
+        entries = min(ENTRIES, max(2 * len(old.indices), 30))
+        evidence = probe.measure(case.name, gradient, entries, old.tolerance, old.eps)
     except GradcheckError:
         return None
     return Case(case.name, gradient, evidence, point, seen, probe, {case.name: evidence})

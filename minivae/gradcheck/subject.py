@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minivae.gradcheck.clone import clone
-from minivae.gradcheck.intake import Pair, Place, Shapes, places, put_arrays, takes
+from minivae.gradcheck.intake import Pair, Place, Shapes, places, put_arrays, takes, undeclared
 from minivae.gradcheck.report import GradcheckError
 
 Array = np.ndarray
@@ -132,7 +132,7 @@ class Subject:
     def _find_parameters(self) -> None:
         """Learn where parameters and gradients are: some are made by forward or by backward."""
         before = places(self.original, after=None)
-        if self.copyable:
+        if self.copyable and (not before or undeclared(self.original, before)):
             probe = self._used()
             if self._lazy(probe, {one.name for one in before}):
                 self.original = self.layer  # which has run forward
