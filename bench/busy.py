@@ -36,7 +36,6 @@ KINDS = {
     "a process for each core": (None, False, "all", "numpy"),
     "a process for each core, oneDNN": (None, False, "all", "onednn"),
     "notebook": (None, True, "all", "numpy"),
-    "notebook, BLAS threads asked for": (len(cores()), True, "all", "numpy"),
     "notebook, oneDNN": (None, True, "all", "onednn"),
 }
 

@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 
 import numpy as np
 import pytest
@@ -13,9 +12,11 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from minivae import VAE, Adam, MinivaeError
 from minivae.backend import is_shared, shared_empty
+from minivae.data import Dataset
 from minivae.data.pixels import Source
 from minivae.layers import Layer
 from minivae.noise import RowNoise, permutation
+from minivae.training import Training
 from minivae.training.crew import Crew, can_fork
 from minivae.training.steps import Steps
 
@@ -281,10 +282,12 @@ def test_where_other_threads_run_products_take_one(asked, said):
     other.start()
     try:
         vae = VAE(30, hidden=(12, 8), latent=4)
-        with warnings.catch_warnings(record=True) as notes:
-            warnings.simplefilter("always")
-            steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 35, asked)
-        assert [str(note.message)[:26] for note in notes] == ["one of 2 cores is used: th"] * said
+        training = Training(vae, Dataset("x", IMAGES, IMAGES, None, None, (5, 6)), products="numpy")
+        notes = []
+        training.notice = notes.append
+        next(training.run(1, threads=asked))
+        assert [note[:26] for note in notes] == ["one of 2 cores is used: th"] * said
+        steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 35, asked)
         with threadpool_limits(2, user_api="blas"):
             steps.begin(np.arange(70), RowNoise(0, "eps"), RowNoise(0, "binarize"))
             assert steps.members == 1

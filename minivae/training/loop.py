@@ -23,7 +23,7 @@ from minivae.noise import RowNoise, permutation
 from minivae.optim import optimizer as make_optimizer
 from minivae.training import schedules
 from minivae.training.averaging import Apart, Averaged
-from minivae.training.crew import cores, kernel
+from minivae.training.crew import can_fork, cores, kernel, why_alone
 from minivae.training.evaluation import measure
 from minivae.training.history import History, Record
 from minivae.training.ranks import Ranks
@@ -227,8 +227,10 @@ class Training:
             after_step = lambda _: self.met and asked is not None and asked(self)  # noqa: E731
         library = "numpy", 1
         if self.vae.backend.name == "numpy":
-            self.products = libraries.choose(self.products, 1, self.notice)
-            library = self.products, 1
+            self.products = libraries.choose(self.products, steps.threads, self.notice)
+            library = self.products, steps.threads
+            if threads and steps.threads > 1 and self.products == "numpy" and not can_fork():
+                self.notice(f"one of {threads} cores is used: {why_alone()}")
         self._steps, self._watch = steps, Watch(self)
         self._compare(steps)
         try:

@@ -14,7 +14,7 @@ from minivae.backend import is_shared, shared_empty
 from minivae.data.pixels import Source, gather
 from minivae.errors import ArgumentError
 from minivae.noise import RowNoise
-from minivae.training.crew import BlasThreads, Crew, can_fork, cores, why_alone
+from minivae.training.crew import BlasThreads, Crew, can_fork, cores
 from minivae.training.ranks import Ranks
 from minivae.training.sharing import Batch, parts
 
@@ -56,9 +56,9 @@ class Steps:
         Images per step; the last batch of an epoch may be smaller.
     threads : int, optional
         How many cores to use; None: those available. Small batches gain too, since Adam is shared
-        out with the rest: bench/README.md. Where processes cannot share the work one is used:
-        threads of the products' own wait for one another by spinning, and are many times slower as
-        soon as another program has a core.
+        out with the rest: bench/README.md. Where processes cannot share the work one is used,
+        unless by oneDNN: threads of OpenBLAS wait for one another by spinning, and are many times
+        slower as soon as another program has a core.
     ranks : Ranks, optional
         Ranks that share every batch; each is one process then.
     """
@@ -77,7 +77,6 @@ class Steps:
         self.vae, self.adam, self.source, self.ranks = vae, adam, source, ranks
         threads = threads if ranks is None else 1
         self.batch_size = batch_size
-        self._asked = threads
         threads = cores(threads)
         # A twin: a step that others take meanwhile does not disturb its buffers.
         self.model = vae.twin()
@@ -92,9 +91,8 @@ class Steps:
             )
         shared = threads > 1 and is_shared(vae.theta) and is_shared(adam.m) and can_fork()
         shared = shared and not crossing
-        if self._asked and threads > 1 and not shared and not crossing:
-            warnings.warn(f"one of {threads} cores is used: {why_alone()}", stacklevel=2)
         self.members = threads if shared else 1
+        self.threads = 1 if shared else threads  # of oneDNN's own, which sleep while they wait
         empty = vae.backend.empty
         self._x = empty((batch_size, vae.pixels), vae.dtype)
         self._terms = empty((self.members, 2), np.float64)
