@@ -162,11 +162,11 @@ def test_a_blank_page_is_blank(exercise, tmp_path, sandbox):
 
 PAGES = [  # what is replaced on a right page, and what must be said
     (20, "dy * (self.y > 0)", "dy * (dy > 0)", "gradient of 0.weight"),
-    (20, "dy.sum(axis=0)", "dy.mean(axis=0)", "batch size"),
+    (20, "dy.sum(axis=0)", "dy.mean(axis=0)", "A mean stands where a sum belongs"),
     (20, '["weight"][...] = dy.T', '["weight"] += dy.T', "gradient of 0.weight"),
     (20, "x @ self.params", "x.T @ self.params", "a product of matrices needs"),
     (21, "np.exp(logvar / 2)", "np.exp(logvar)", "the forward's output"),
-    (21, "dz * self.noise / 2", "dz * self.noise", "2 times too large"),
+    (21, "dz * self.noise / 2", "dz * self.noise", "The half is missing"),
     (22, "(probability - x) / len(x)", "probability - x", "mean over the batch"),
     (22, "np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))",
      "np.log1p(np.exp(logits))", "2000"),

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from minivae.gradcheck import GradcheckError
+
 Array = np.ndarray
 # The rows of a batch and all widths (3, 7, 11) are different primes, and beta no ratio of them:
 # a factor too many or a product of the wrong matrices shows which it is.
@@ -29,6 +31,25 @@ def normal(seed: int, *shape: int) -> Array:
 def stale(*shape: int, dtype: Any = float) -> Array:
     """Return numbers that no formula gives, for an array that is to be overwritten."""
     return (100 + normal(98, *shape)).astype(dtype)
+
+
+def results(found: Any, function: str, names: str) -> tuple:
+    """Return what a student's function gave, if it is a pair or a triple as asked.
+
+    Raises
+    ------
+    GradcheckError
+        Otherwise; its message is for the student.
+    """
+    count = names.count(",") + 1
+    if not isinstance(found, (tuple, list)) or len(found) != count:
+        several = isinstance(found, (tuple, list))
+        what = f"{len(found)} results" if several else "nothing" if found is None else "one result"
+        raise GradcheckError(
+            f"{function} returns {what}: it is to return {'two' if count == 2 else 'three'}, "
+            f"the tuple ({names})"
+        )
+    return tuple(found)
 
 
 class Activation:
@@ -197,7 +218,7 @@ class Draw:
 
     def backward(self, dz: Array) -> tuple[Array, Array, None]:
         """Return the gradients of the inputs, None for constants."""
-        return (*self.sampler.backward(dz), None)
+        return (*results(self.sampler.backward(dz), "Sampler.backward", "dmu, dlogvar"), None)
 
 
 class Loss:
@@ -208,8 +229,13 @@ class Loss:
 
     def forward(self, logits: Array, mu: Array, logvar: Array) -> Any:
         """Return the output."""
-        nll, dlogits = self.module.bernoulli_nll(logits, np.resize(self.x, logits.shape))
-        kl, dmu, dlogvar = self.module.gaussian_kl(mu, logvar)
+        x = np.resize(self.x, logits.shape)
+        nll, dlogits = results(
+            self.module.bernoulli_nll(logits, x), "bernoulli_nll", "nll, dlogits"
+        )
+        kl, dmu, dlogvar = results(
+            self.module.gaussian_kl(mu, logvar), "gaussian_kl", "kl, dmu, dlogvar"
+        )
         self.found = dlogits, dmu, dlogvar
         return nll + kl
 

@@ -43,6 +43,22 @@ def regions(exercise: Exercise, source: str) -> list[Region | None]:
     return places
 
 
+def strayed(exercise: Exercise, source: str) -> list[tuple[int, str]]:
+    """Return the lines, counted from 0, that were changed beside the blanks, as they were given."""
+    given, found = exercise.source().splitlines(), source.splitlines()
+    blank = {line - 1 for line in exercise.lines}
+    matcher = difflib.SequenceMatcher(
+        None, [line.strip() for line in given], [line.strip() for line in found], autojunk=False
+    )
+    return [
+        (j1 + i - i1, given[i])
+        for tag, i1, i2, j1, j2 in matcher.get_opcodes()
+        if tag == "replace" and i2 - i1 == j2 - j1
+        for i in range(i1, i2)
+        if i not in blank
+    ]
+
+
 def _at(blank: int, at: dict[int, int], i1: int, i2: int, j1: int) -> Region | None:
     """Return the line across from a blank in a block of as many lines, if it is there."""
     return next(((j1 + i - i1, j1 + i - i1 + 1) for i in range(i1, i2) if at.get(i) == blank), None)

@@ -16,7 +16,6 @@ from minivae.teaching.exercises import tried
 from minivae.teaching.exercises.catalogue import Exercise
 from minivae.teaching.exercises.edits import faulty, forms, without
 
-CLOSE = 1e-9  # relative: two ways to write one formula differ by rounding alone
 Numbers = dict[str, np.ndarray]
 
 
@@ -34,14 +33,7 @@ def written(exercise: Exercise) -> frozenset[tuple[str, int]]:
 
 def differing(exercise: Exercise, found: Numbers) -> set[str]:
     """Return the names of the numbers that are not the solution's."""
-    return {name for name, one in solved(exercise).items() if not same(found.get(name), one)}
-
-
-def same(one: np.ndarray | None, other: np.ndarray) -> bool:
-    """Return whether two results are equal but for rounding."""
-    if one is None or np.shape(one) != np.shape(other):
-        return False
-    return bool(_close(np.ravel(one), np.ravel(other), _room(np.ravel(other))).all())
+    return {name for name, one in solved(exercise).items() if not tried.same(found.get(name), one)}
 
 
 def recognise(exercise: Exercise, blank: int, found: Numbers) -> tuple[str, ...]:
@@ -61,11 +53,11 @@ def recognise_some(exercise: Exercise, found: Numbers) -> dict[str, set[str]]:
         table = _single(exercise, blank)
         for row in range(len(table.says)):
             gives = table.numbers(row)
-            spoilt = {name for name in gives if not same(gives[name], right[name])}
+            spoilt = {name for name in gives if not tried.same(gives[name], right[name])}
             if (
                 spoilt
                 and spoilt <= wrong
-                and all(same(found.get(name), gives[name]) for name in spoilt)
+                and all(tried.same(found.get(name), gives[name]) for name in spoilt)
             ):
                 fitting.append((table.says[row][0], spoilt))
     named: dict[str, set[str]] = {}
@@ -73,6 +65,29 @@ def recognise_some(exercise: Exercise, found: Numbers) -> dict[str, set[str]]:
         if not spoilt & set().union(*named.values()):
             named[says] = spoilt
     return named
+
+
+def starts(found: Numbers) -> list[str]:
+    """Return what is wrong with a Linear's first weights, by their size and spread.
+
+    They are measured in units of 1 / sqrt(inputs): uniform in +-1 they are 1 and 0.6, rounded.
+    """
+    said = []
+    for name in ("weight", "bias"):
+        largest, spread = (
+            float(found.get(f"{what} {name} at the start, times sqrt(inputs)", right))
+            for what, right in (("largest", 1.0), ("spread of", 0.6))
+        )
+        if (largest, spread) == (1.0, 0.6):
+            continue
+        drawn = f"rng.uniform(-bound, bound, shape) draws {name}, with bound = 1 / sqrt(inputs)"
+        if largest == 0:
+            said.append(f"{name} starts at 0: it is to be drawn too; {drawn}.")
+        elif spread > 0.5 * largest and spread < 0.7 * largest:
+            said.append(f"{name} starts in another range, +-{largest:g} / sqrt(inputs); {drawn}.")
+        else:
+            said.append(f"{name} does not start uniform about 0, but is drawn otherwise; {drawn}.")
+    return said
 
 
 class _Table:
@@ -92,9 +107,9 @@ class _Table:
         if any(np.shape(numbers.get(name)) != one.shape for name, one in self.right.items()):
             return False
         row = self._row(numbers)
-        if len(self.rows) and _close(row, self.rows, self.rooms).all(axis=1).any():
+        if len(self.rows) and tried.close(row, self.rows, self.rooms).all(axis=1).any():
             return False
-        room = np.concatenate([_room(np.ravel(numbers[name])) for name in self.right])
+        room = np.concatenate([tried.room(np.ravel(numbers[name])) for name in self.right])
         self.rows = np.vstack([self.rows, row])
         self.rooms = np.vstack([self.rooms, room])
         self.says.append(says)
@@ -105,7 +120,7 @@ class _Table:
         """Return what to say of these numbers; None if they are not known."""
         if any(np.shape(found.get(name)) != one.shape for name, one in self.right.items()):
             return None
-        rows = np.flatnonzero(_close(self._row(found), self.rows, self.rooms).all(axis=1))
+        rows = np.flatnonzero(tried.close(self._row(found), self.rows, self.rooms).all(axis=1))
         return self.says[rows[0]] if len(rows) and self.says[rows[0]] else None
 
     def numbers(self, row: int) -> Numbers:
@@ -118,17 +133,6 @@ class _Table:
 
     def _row(self, numbers: Numbers) -> np.ndarray:
         return np.concatenate([np.ravel(numbers[name]) for name in self.right]).astype(float)
-
-
-def _close(one: np.ndarray, other: np.ndarray, room: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        near = np.abs(one - other) <= room
-    return near | (one == other) | (np.isnan(one) & np.isnan(other))
-
-
-def _room(row: np.ndarray) -> np.ndarray:
-    size = np.abs(row[np.isfinite(row)]).max(initial=0.0)
-    return np.full(len(row), CLOSE * (size or 1.0))
 
 
 @functools.cache

@@ -187,6 +187,9 @@ def _product(node: ast.expr, names: list[str]) -> Iterator[Edit]:
     factors = _factors(node)
     for i, (factor, power) in enumerate(factors):
         rest = factors[:i] + factors[i + 1 :]
+        if _text(factor) == "-1":
+            yield Edit(_build(rest), _missing(factor, power))
+            continue
         if any(one == 1 for _, one in rest):
             yield Edit(_build(rest), _missing(factor, power))
         yield Edit(
@@ -205,8 +208,10 @@ def _product(node: ast.expr, names: list[str]) -> Iterator[Edit]:
             )
         if isinstance(factor, ast.BinOp) and isinstance(factor.op, (ast.Add, ast.Sub)):
             first = _build([*rest, (factor.left, power)])  # the parentheses left out
-            says = f"Parentheses are missing around `{_text(factor)}`."
+            last = _build([*rest, (factor.right, power)])
+            says = f"Parentheses (brackets) are missing around `{_text(factor)}`."
             yield Edit(ast.BinOp(first, factor.op, factor.right), says)
+            yield Edit(ast.BinOp(factor.left, factor.op, last), says)
         for edit in _of(factor, names):
             changed = [*factors[:i], (edit.node, power), *factors[i + 1 :]]
             yield Edit(_build(changed), edit.says, edit.plain)
@@ -330,6 +335,8 @@ def _call(node: ast.Call) -> Iterator[Edit]:
 
 def _missing(factor: ast.expr, power: int) -> str:
     text = _text(factor)
+    if text == "-1":
+        return "The sign is wrong: it is the opposite."
     if (text == "0.5" and power > 0) or (text == "2" and power < 0):
         return f"{HALF}."
     if text in MEANING:
@@ -379,6 +386,8 @@ def _factors(node: ast.expr, power: int = 1) -> list[tuple[ast.expr, int]]:
     if _is_product(node):
         right = power if isinstance(node.op, ast.Mult) else -power
         return _factors(node.left, power) + _factors(node.right, right)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return [(ast.Constant(-1), 1), *_factors(node.operand, power)]
     return [(node, power)]
 
 

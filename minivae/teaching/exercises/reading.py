@@ -55,12 +55,24 @@ def _masked(target: ast.expr) -> bool:
     return isinstance(getattr(target, "slice", None), ast.Compare)
 
 
+def _small(node: ast.AST) -> bool:
+    value = getattr(node, "value", None)
+    return isinstance(node, ast.Constant) and isinstance(value, float) and 0 < value < 1e-3
+
+
 def _list(node: ast.expr) -> bool:
     return isinstance(node, (ast.List, ast.Tuple))
 
 
 def _of_call(node: ast.Call) -> Iterator[str]:
     name = ast.unparse(node.func)
+    if name in ("np.log", "np.sqrt", "math.log") and any(map(_small, ast.walk(node))):
+        yield (
+            "A small number in the logarithm clips the cost of a certain pixel: for large logits "
+            "it is wrong, however small the number."
+            if name.endswith("log")
+            else f"`{ast.unparse(node)}`: the small number stands outside the root."
+        )
     if name in ("max", "min") and len(node.args) == 2:
         yield f"Python's {name} compares whole arrays: np.{name}imum goes entry by entry."
     elif name in ("np.max", "np.min") and len(node.args) == 2:

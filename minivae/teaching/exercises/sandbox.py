@@ -76,6 +76,7 @@ class Outcome:
     failure: Failure | None = None
     printed: str = ""
     trace: list[str] = field(default_factory=list)
+    right: list[list[str]] = field(default_factory=list)  # the numbers, for each change tried
 
 
 class Sandbox:
@@ -165,4 +166,5 @@ def _outcome(found: dict[str, Any]) -> Outcome:
         Failure(**failure) if failure else None,
         found.get("printed", ""),
         found.get("trace", []),
+        found.get("right", []),
     )

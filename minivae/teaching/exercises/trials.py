@@ -5,6 +5,7 @@ What the numbers mean for the student is said by verdict.py.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -29,6 +30,7 @@ from minivae.teaching.exercises.adapters import (
     Loss,
     Sampler,
     normal,
+    results,
 )
 from minivae.vae import VAE, Terms
 
@@ -66,7 +68,8 @@ class Trial:
         rng = np.random.default_rng(99)
         found = self.layer.backward(*(rng.normal(size=np.shape(one))[()] for one in outputs))
         found = found if isinstance(found, tuple) else (found,)
-        names = self.layer.forward.__code__.co_varnames[1 : 1 + len(found)]
+        code = inspect.unwrap(self.layer.forward).__code__  # the trial watches its arguments
+        names = code.co_varnames[1 : 1 + len(found)]
         named = dict(zip(names, found, strict=True)) | grads
         return {name: np.array(one) for name, one in named.items() if one is not None}
 
@@ -146,11 +149,12 @@ def _adam(module: ModuleType) -> Trial:
 def _page_adam(module: ModuleType) -> Trial:
     def after(steps: int, size: float = 1.0) -> list[dict[str, Array]]:
         theta = {"a": normal(11, 6), "b": normal(12, 3, 2)}
+        given = dict(theta)  # who trains holds these arrays
         adam = module.Adam(theta, lr=0.01, beta1=0.8, beta2=0.95, eps=1e-3)
         for step in range(steps):
             grads = {name: size * normal(13 + step, *value.shape) for name, value in theta.items()}
             adam.update(grads)
-        return [theta, grads]
+        return [given, grads]
 
     return Trial(
         values={
@@ -166,10 +170,11 @@ def _page_adam(module: ModuleType) -> Trial:
 def _page_loss(module: ModuleType) -> Trial:
     def nll(size: float) -> Any:
         logits, x = size * np.linspace(-1, 1, 12).reshape(3, 4), np.resize([0.0, 1.0, 0.3], (3, 4))
-        return module.bernoulli_nll(logits, x)[0]
+        return results(module.bernoulli_nll(logits, x), "bernoulli_nll", "nll, dlogits")[0]
 
     def kl() -> Any:
-        return module.gaussian_kl(normal(41, B, 3), normal(42, B, 3))[0]
+        found = module.gaussian_kl(normal(41, B, 3), normal(42, B, 3))
+        return results(found, "gaussian_kl", "kl, dmu, dlogvar")[0]
 
     return Trial(
         Loss(module),
@@ -231,6 +236,24 @@ def _step(module: ModuleType) -> Trial:
     return Trial(vae, (x, eps), {"the loss": lambda: vae.step(x, eps).loss}, model=vae)
 
 
+def _page_layers(module: ModuleType) -> Trial:
+    def start(name: str, measure: Callable[[Array], Any]) -> Any:
+        params = module.Linear(16, 2000, np.random.default_rng(50)).params
+        return np.round(measure(np.sqrt(16) * params[name]), 1)  # 32000 and 2000 draws
+
+    def of(name: str, measure: Callable[[Array], Any]) -> Callable[[], Any]:
+        return lambda: start(name, measure)
+
+    inputs = normal(38, B, 3)
+    values = {"what Linear, ReLU, Linear give": lambda: Chain(module).forward(inputs)}
+    for name in ("weight", "bias"):
+        values[f"largest {name} at the start, times sqrt(inputs)"] = of(
+            name, lambda one: np.abs(one).max()
+        )
+        values[f"spread of {name} at the start, times sqrt(inputs)"] = of(name, np.std)
+    return Trial(Chain(module), (inputs,), values)
+
+
 TRIALS: dict[str, Callable[[ModuleType], Trial]] = {
     "relu_backward": _activation("relu"),
     "sigmoid_backward": _activation("sigmoid"),
@@ -247,7 +270,7 @@ TRIALS: dict[str, Callable[[ModuleType], Trial]] = {
     "decoder_backward": _decoder,
     "encoder_backward": _encoder,
     "step": _step,
-    "page_layers": lambda module: Trial(Chain(module), (normal(38, B, 3),)),
+    "page_layers": _page_layers,
     "page_sampler": lambda module: Trial(
         Draw(module), (normal(1, B, 7), normal(2, B, 7), normal(3, B, 7))
     ),

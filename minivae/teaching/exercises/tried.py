@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import re
 import traceback
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from minivae.teaching.exercises.catalogue import EXERCISES, Exercise, find
 from minivae.teaching.exercises.child import Forbidden, Guard, module_of, serve
 from minivae.teaching.exercises.shapes import arrays_of, explain, shapes_of
 from minivae.teaching.exercises.trials import TRIALS, Trial
+
+CLOSE = 1e-9  # relative: two ways to write one formula differ by rounding alone
 
 
 def numbers_of(exercise: Exercise, source: str) -> dict[str, Any]:
@@ -43,6 +46,8 @@ def work(job: dict[str, Any], guard: Guard) -> dict[str, Any]:
     """Try the answer of a job of sandbox.py and return an outcome in JSON's types."""
     if "values" in job:
         return _values(job, guard)
+    if "repairs" in job:
+        return _repaired(job, guard)
     exercise, source, path = find(job["number"]), job["source"], job["path"]
     guard.modules = _library(exercise)
     try:
@@ -81,6 +86,26 @@ def work(job: dict[str, Any], guard: Guard) -> dict[str, Any]:
     }
 
 
+@functools.cache
+def _solved(exercise: Exercise) -> dict[str, Any]:
+    return numbers_of(exercise, exercise.source({}))
+
+
+def _repaired(job: dict[str, Any], guard: Guard) -> dict[str, Any]:
+    """Return the names of the right numbers for each change of a source, made alone."""
+    exercise, source, found = find(job["number"]), job["source"], []
+    guard.modules, right = _library(exercise), _solved(exercise)
+    for start, end, text in job["repairs"]:
+        try:
+            module = module_of(source[:start] + text + source[end:], job["path"], guard)
+            with np.errstate(all="ignore"):
+                numbers = TRIALS[exercise.trial](module).numbers()
+            found.append([name for name in right if same(numbers.get(name), right[name])])
+        except (Exception, SystemExit):
+            found.append([])
+    return {"right": found}
+
+
 def _values(job: dict[str, Any], guard: Guard) -> dict[str, Any]:
     """Return the numbers that a file gives to the names asked for, of those that are numbers."""
     try:
@@ -93,6 +118,26 @@ def _values(job: dict[str, Any], guard: Guard) -> dict[str, Any]:
     except (Exception, SystemExit) as error:
         return _failed(error, job["path"], "when it is run")
     return {"numbers": numbers}
+
+
+def same(one: np.ndarray | None, other: np.ndarray) -> bool:
+    """Return whether two results are equal but for rounding."""
+    if one is None or np.shape(one) != np.shape(other):
+        return False
+    return bool(close(np.ravel(one), np.ravel(other), room(np.ravel(other))).all())
+
+
+def close(one: np.ndarray, other: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """Return which numbers of two rows differ by no more than the room."""
+    with np.errstate(invalid="ignore"):
+        near = np.abs(one - other) <= room
+    return near | (one == other) | (np.isnan(one) & np.isnan(other))
+
+
+def room(row: np.ndarray) -> np.ndarray:
+    """Return by how much each number of a row may be off."""
+    size = np.abs(row[np.isfinite(row)]).max(initial=0.0)
+    return np.full(len(row), CLOSE * (size or 1.0))
 
 
 def _findings(trial: Trial) -> list[dict[str, Any]]:
@@ -152,10 +197,17 @@ def _watch(module: ModuleType, exercise: Exercise) -> dict[tuple[str, int, str],
 
     for name in re.findall(r"^def (\w+)", exercise.solution, flags=re.MULTILINE):
         setattr(module, name, watched(name, getattr(module, name)))
+    for name in re.findall(r"^class (\w+)", exercise.solution, flags=re.MULTILINE):
+        owner = getattr(module, name)
+        for method, function in list(vars(owner).items()):
+            if inspect.isfunction(function) and not method.startswith("_"):
+                setattr(owner, method, watched(f"{name}.{method}", function))
     return found
 
 
-def _bytes(argument: Any) -> bytes | None:
+def _bytes(argument: Any) -> Any:
+    if isinstance(argument, dict):
+        return [_bytes(one) for one in argument.values()]
     return argument.tobytes() if isinstance(argument, np.ndarray) else None
 
 

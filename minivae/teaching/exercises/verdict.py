@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minivae.teaching.exercises import blanks, causes, reading, student
+from minivae.teaching.exercises import blanks, causes, reading, repairs, student
 from minivae.teaching.exercises.catalogue import Exercise
 from minivae.teaching.exercises.sandbox import Finding, Outcome, Sandbox
 from minivae.teaching.exercises.student import ExerciseError
@@ -78,7 +78,7 @@ def judged(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> Ver
             failure.message = ". ".join([failure.message, *_traps(exercise, source)])
         raise told(exercise, outcome)
     wrong, spoilt = causes.differing(exercise, outcome.numbers), _spoilt(exercise, outcome)
-    if exercise.kind == "hunt" and (wrong or spoilt):
+    if exercise.kind == "hunt" and (wrong or spoilt) and not failure:
         return _hunted(exercise, source, path, sandbox, outcome)
     if failure or wrong or spoilt:
         each = tried_alone(exercise, source, path, sandbox)
@@ -87,6 +87,9 @@ def judged(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> Ver
         if not said and not failure:
             named = causes.recognise_some(exercise, outcome.numbers)
             said, explained = list(named), set().union(*named.values())
+        if exercise.kind == "page" and wrong and not failure:
+            said, explained = repairs.recognise(exercise, source, path, sandbox)
+            said = said or reading.traps(source, "")
     else:
         each = [Blank(line, True) for line in exercise.lines]
         said, explained = [], set()
@@ -100,8 +103,10 @@ def judged(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> Ver
     right = causes.solved(exercise)
     share = 1 - len(wrong) / len(right)
     lines = [_differs(name, outcome.numbers, right) for name in right if name in wrong]
-    if any(name.startswith("the forward's output") for name in wrong):
+    if exercise.kind != "page" and any(one.startswith("the forward's output") for one in wrong):
         said.append("The forward was given: leave it as it is.")
+    said += causes.starts(outcome.numbers)
+    said = said or _large(wrong)
     if not wrong <= explained or not wrong:  # what the table does not know, the checker may
         full = sandbox.run(
             source,
@@ -147,8 +152,20 @@ def _hunted(
     known = {one.name for one in failed}
     rest = [name for name in right if name in wrong - known]
     lines += [_differs(name, outcome.numbers, right) for name in rest]
-    lines += [f"{_gradient(one.name)}: right" for one in full.findings if one.passed]
-    lines += _arrows(_spoilt(exercise, outcome))
+    for one in full.findings:
+        if one.passed and one.name in wrong:
+            lines.append(f"{_gradient(one.name)}: the derivative of this forward, which is wrong")
+        elif one.passed:
+            lines.append(f"{_gradient(one.name)}: right")
+    each = tried_alone(exercise, source, path, sandbox)
+    lines += _arrows(
+        [
+            *_said(each),
+            *_strayed(exercise, source, path, sandbox),
+            *_large(wrong),
+            *_spoilt(exercise, outcome),
+        ]
+    )
     return Verdict(False, [*lines, "The trace:", *(f"  {one}" for one in full.trace)])
 
 
@@ -182,6 +199,9 @@ def tried_alone(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -
             continue
         line = min(place[1], len(source.splitlines()))
         text = "\n".join(source.splitlines()[slice(*place)])
+        if text.strip() == exercise.blanks[k].strip() and exercise.kind == "hunt":
+            found.append(Blank(line, False))  # not found yet, and not given away
+            continue
         if student.BLANK in text or not text.strip():
             says = [] if text.strip() else ["This line is gone."]
             found.append(Blank(line, False, says))
@@ -200,11 +220,53 @@ def tried_alone(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -
         says = list(causes.recognise(exercise, k, outcome.numbers)) if wrong else spoilt
         if wrong:
             says = reading.traps(text, exercise.blanks[k]) or says
+            if not says:
+                says, _ = repairs.recognise(
+                    exercise,
+                    blanks.alone(exercise, source, places, k),
+                    path,
+                    sandbox,
+                    place,
+                    exercise.answers[k],
+                )
+                says = [one.partition(": ")[2] for one in says]
         found.append(Blank(line, not wrong and not spoilt, says, wrong))
     for one, text in zip(found, exercise.blanks, strict=True):
         name = text.partition("=")[0].strip(" +-").removesuffix("[...]")
         one.name = name if name.isidentifier() else ""
     return found
+
+
+def _strayed(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -> list[str]:
+    """Return what to say of lines that were right as they were given, and were changed."""
+    frame = blanks.alone(exercise, source, blanks.regions(exercise, source), None)
+
+    def right(text: str) -> bool:
+        found = sandbox.run(text, path, number=exercise.number)
+        return not found.failure and not causes.differing(exercise, found.numbers)
+
+    strayed = blanks.strayed(exercise, source)
+    if not strayed or right(frame):
+        return []
+    for text in (frame, source):
+        said, lines = [], text.splitlines()
+        for number, given in strayed:
+            was, lines[number] = lines[number].strip(), given
+            given = given.strip()
+            said.append(f"line {number + 1}, `{was}`: as it was given it was right: `{given}`.")
+        if right("\n".join(lines)):
+            return said
+    return []
+
+
+def _large(wrong: set[str]) -> list[str]:
+    """Return what to say of numbers that are wrong where those put in are large, and only there."""
+    if not wrong or not all("2000" in name for name in wrong):
+        return []
+    return [
+        "It is right for small numbers and wrong for large ones, of a pixel that is certain: "
+        "something overflows, is rounded to 0 or 1, or is clipped."
+    ]
 
 
 def _traps(exercise: Exercise, source: str) -> list[str]:
