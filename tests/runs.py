@@ -32,10 +32,11 @@ def dataset(n: int = 200) -> Dataset:
 
 
 def training(
-    data: Dataset, *, lr=1e-3, batch_size=16, binarize="none", seed=3, **model
+    data: Dataset, *, lr=1e-3, batch_size=16, binarize="none", seed=3, accumulate=1, **model
 ) -> Training:
     vae = VAE(data.train.shape[1], **(SIZES | {"seed": seed} | model))
-    return Training(vae, data, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize)
+    settings = {"binarize": binarize, "accumulate": accumulate}
+    return Training(vae, data, batch_size=batch_size, lr=lr, seed=seed, **settings)
 
 
 def state(t: Training) -> str:

@@ -168,12 +168,14 @@ def test_members_end_when_the_first_process_is_killed():
 IMAGES = np.random.default_rng(0).integers(0, 256, (70, 30), np.uint8)
 
 
-def train(threads, dtype="float32", binarize="none", batch_size=16, epochs=2, cut=None):
+def train(
+    threads, dtype="float32", binarize="none", batch_size=16, epochs=2, cut=None, accumulate=1
+):
     """Return (theta, m, losses) after some epochs; with `cut`, that step is begun anew."""
     vae = VAE(30, hidden=(12, 8), latent=4, seed=1, dtype=dtype)
     adam = Adam(vae.parameters, vae.backend, 1e-2)
     losses = []
-    steps = Steps(vae, adam, Source(IMAGES, binarize), batch_size, threads)
+    steps = Steps(vae, adam, Source(IMAGES, binarize), batch_size, threads, None, accumulate)
     assert steps.members == (threads if can_fork() else 1)
     for epoch in range(epochs):
 
@@ -188,6 +190,11 @@ def train(threads, dtype="float32", binarize="none", batch_size=16, epochs=2, cu
                 begin(i, steps.totals())
             losses.append(steps.step(i))
         losses.append(steps.totals())
+    # What the layers keep is a piece's, not a batch's.
+    kept = {
+        len(array) for layer in steps.model.leaves() for array in layer.buffers._arrays.values()
+    }
+    assert max(kept) == len(steps._x) == -(-batch_size // accumulate)
     return vae.theta.copy(), adam.m.copy(), losses
 
 
@@ -213,10 +220,10 @@ def test_other_numbers_of_threads_agree_to_rounding(binarize, batch_size):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("binarize", ["none", "sampled"])
-def test_steps_are_the_models_and_adams(threads, binarize):
+@pytest.mark.parametrize(("binarize", "accumulate"), [("none", 1), ("sampled", 1), ("sampled", 3)])
+def test_steps_are_the_models_and_adams(threads, binarize, accumulate):
     """An epoch of `Steps` is `vae.step` and `adam.step` on the same batches and noise."""
-    theta, _, losses = train(threads, "float64", binarize, epochs=1)
+    theta, _, losses = train(threads, "float64", binarize, epochs=1, accumulate=accumulate)
     vae = VAE(30, hidden=(12, 8), latent=4, seed=1, dtype="float64")
     adam = Adam(vae.parameters, vae.backend, 1e-2)
     order = permutation(0, "order", 0, 70)
@@ -387,6 +394,8 @@ def test_a_layer_that_crosses_rows_trains_in_one_process_and_says_so():
     with pytest.warns(UserWarning, match="Centre looks at all images of a batch"):
         steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 20, 2)
     assert steps.members == 1
+    with pytest.raises(MinivaeError, match="Centre looks at all images of a batch: no --accumul"):
+        Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 20, 1, None, 2)
 
 
 def test_a_model_in_private_memory_trains_alone(monkeypatch):

@@ -35,7 +35,8 @@ from minivae.training.steps import open_steps
 ranks = Ranks()
 vae = VAE(30, hidden=(12, 8), latent=4, dtype="float64", seed=2)
 images = np.random.default_rng(0).random((70, 30))
-steps = open_steps(vae, Adam(vae.parameters, vae.backend), Source(images), 20, 1, ranks)
+pieces = int(sys.argv[2])
+steps = open_steps(vae, Adam(vae.parameters, vae.backend), Source(images), 20, 1, ranks, pieces)
 steps.begin(np.arange(70), RowNoise(0, "eps"), RowNoise(0, "binarize"))
 losses = [steps.step(i) for i in range(4)]
 if ranks.rank == 0:
@@ -119,8 +120,8 @@ def test_gradients_of_a_step_are_those_of_one_process(tmp_path):
     script = tmp_path / "step.py"
     script.write_text(STEP)
     found = {}
-    for n in (1, 2, 4):
-        done = run(command(n, script, tmp_path / f"{n}.npz"))
+    for n, pieces in ((1, 1), (2, 1), (4, 7)):  # pieces of three images: one rank has none
+        done = run(command(n, script, tmp_path / f"{n}.npz", pieces))
         assert done.returncode == 0, done.stderr
         found[n] = np.load(tmp_path / f"{n}.npz")
     for n in (2, 4):

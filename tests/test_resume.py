@@ -25,7 +25,12 @@ def data():
 
 @pytest.mark.parametrize(
     ("threads", "settings"),
-    [(1, {}), (2, {}), (3, {"binarize": "sampled"}), (1, {"beta": 0.5, "dtype": "float64"})],
+    [
+        (1, {}),
+        (2, {}),
+        (3, {"binarize": "sampled", "accumulate": 3}),
+        (1, {"beta": 0.5, "dtype": "float64"}),
+    ],
 )
 def test_from_every_step(tmp_path, data, threads, settings):
     """Saved after each step and each epoch, resumed from each: the end is the same to the bit.
@@ -140,6 +145,17 @@ def test_what_may_not_change(npz, train, option, known, asked):
     output = train("--resume", option, asked, status=1)
     assert f"begun with {option} {known}, not {asked}: leave {option} out" in output
     train("--resume", option, known)
+
+
+def test_a_batch_in_pieces(tmp_path, npz, train):
+    train("--data", npz, *runs.SMALL, "--epochs", 1, "--accumulate", 3)
+    assert "goes on with" not in train("--resume", "--epochs", 2)
+    output = train("--resume", "--epochs", 3, "--accumulate", 1)
+    assert "a batch in 3 pieces, and goes on with" in output
+    new = ("--data", npz, *runs.SMALL, "--overwrite")
+    output = train(*new, "--accumulate", 2, "--backend", "cupy", status=2)
+    assert "--accumulate is for --backend numpy" in output
+    assert "--average-every is for --ranks" in train(*new, "--average-every", 2, status=2)
 
 
 def test_history_is_that_of_the_checkpoint(tmp_path, npz, train):

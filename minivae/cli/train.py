@@ -246,6 +246,14 @@ class Every(click.ParamType):
     help="Share every batch with the ranks that mpiexec has started, on any machines.",
 )
 @click.option(
+    "--accumulate",
+    type=click.IntRange(1),
+    default=1,
+    metavar="PIECES",
+    show_default=True,
+    help="Pass a batch in so many pieces, one after another, in the memory of one.",
+)
+@click.option(
     "--average-every",
     type=click.IntRange(1),
     default=1,
@@ -320,6 +328,7 @@ def train(
     threads: int | None,
     products: str | None,
     ranks: str | None,
+    accumulate: int,
     average_every: int,
     every: Any,
     snapshots: bool,
@@ -346,6 +355,10 @@ def train(
     with nullcontext() if shared is None else shared.together(say):
         if resume and overwrite:
             raise click.UsageError("--resume and --overwrite exclude each other")
+        if accumulate > 1 and backend != "numpy":
+            raise click.UsageError(
+                "--accumulate is for --backend numpy: a GPU passes a batch whole"
+            )
         if average_every > 1 and shared is None:
             raise click.UsageError("--average-every is for --ranks: one process has nobody to meet")
         if samples is not None and free_bits is not None:
@@ -398,6 +411,7 @@ def train(
                 beta_schedule=schedule,
                 early_stop=early_stop,
                 average_every=average_every,
+                accumulate=accumulate,
             )
             checkpoint.judge(vae)
             training.products = products
@@ -584,7 +598,7 @@ def facts(training: Any) -> dict[str, Any]:
     from minivae import __version__
     from minivae.runs.claims import OPTIONS
 
-    settings = ("batch_size", "seed", "binarize", "epoch", "step", "epochs", *OPTIONS)
+    settings = ("batch_size", "seed", "binarize", "epoch", "step", "epochs", "accumulate", *OPTIONS)
     return {
         "version": __version__,
         "data": training.data.fingerprint,
@@ -637,7 +651,7 @@ def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
         say(f"{folder} had --products {training.products}: with {wanted} its last digits differ")
     if training.threads is not None:  # it may have been another machine's number
         training.threads = min(training.threads, available_cores())
-    for name in ("epochs", "threads", "products"):
+    for name in ("epochs", "threads", "products", "accumulate"):
         if _given(ctx, name):
             setattr(training, name, ctx.params[name])
     return training

@@ -87,6 +87,7 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
             "threads": training.threads,
             "products": training.products,
             "computed": training.computed,
+            "accumulate": training.accumulate,
             "batch_size": training.batch_size,
             "lr": training.adam.lr,
             "seed": training.seed,
@@ -182,7 +183,7 @@ def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") 
             f"{shown(data.name)} ({data.fingerprint[:12]}): resume with the same data (--data), or "
             "start another run (--out)"
         )
-    names = ("batch_size", "lr", "seed", "products", *claims.OPTIONS)
+    names = ("batch_size", "lr", "seed", "products", "accumulate", *claims.OPTIONS)
     try:
         training = Training(
             vae, data, binarize=known["binarize"], **{name: state[name] for name in names}

@@ -83,6 +83,8 @@ def training(
             _whole(state, name, 1)
     state.setdefault("products", "numpy")  # older files do not say
     state.setdefault("computed", "")
+    state.setdefault("accumulate", 1)
+    _whole(state, "accumulate", 1)
     _text(state, "computed")
     if state["products"] not in (None, *LIBRARIES):
         raise ValueError(f"products is {state['products']!r:.50}")

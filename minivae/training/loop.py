@@ -57,6 +57,8 @@ class Training:
     average_every : int
         Of ranks: 1, their gradients are summed in every step; more, each takes so many steps alone
         before all take their mean: see averaging.py.
+    accumulate : int
+        In how many pieces a batch is passed, one after another: for memory of a piece alone.
 
     Attributes
     ----------
@@ -104,6 +106,7 @@ class Training:
         beta_schedule: str = "",
         early_stop: int | None = None,
         average_every: int = 1,
+        accumulate: int = 1,
     ) -> None:
         if batch_size < 1:
             raise ArgumentError(f"the batch size must be at least 1, not {batch_size}")
@@ -128,13 +131,16 @@ class Training:
                 "only Adam without clipping has a CUDA form: leave --optimizer and --clip out, or "
                 "use --backend numpy"
             )
-        _fits(vae, min(batch_size, len(data.train)))
+        if accumulate < 1:
+            raise ArgumentError(f"a batch has 1 piece or more, not {accumulate} (--accumulate)")
+        _fits(vae, -(-min(batch_size, len(data.train)) // accumulate))
         self.adam = make_optimizer(optimizer, vae.parameters, vae.backend, lr)
         self.adam.clip = clip
         self.seed, self.binarize, self.optimizer, self.clip = seed, binarize, optimizer, clip
         if average_every < 1:
             raise ArgumentError(f"--average-every is 1 step or more, not {average_every}")
         self.early_stop, self.average_every = early_stop, average_every
+        self.accumulate = accumulate
         self.lr_schedule, self.beta_schedule = lr_schedule, beta_schedule
         n = len(data.train)
         held = 0 if early_stop is None else n // 10
@@ -217,12 +223,12 @@ class Training:
         self, epochs: int, threads: int | None, after_step: Callable[[Training], bool | None] | None
     ) -> Iterator[Record]:
         source = Source(self.data.train, self.binarize)
-        steps: Any
+        opened, steps = (self.vae, self.adam, source, self.batch_size, threads), None
         if self.ranks is None or self.average_every == 1:
-            steps = open_steps(self.vae, self.adam, source, self.batch_size, threads, self.ranks)
+            steps = open_steps(*opened, self.ranks, self.accumulate)
         else:
             apart, asked = Apart(self.ranks), after_step
-            steps = open_steps(self.vae, self.adam, source, self.batch_size, threads, apart)
+            steps = open_steps(*opened, apart, self.accumulate)
             steps = Averaged(steps, self.ranks, self.average_every, self.steps_per_epoch)
             after_step = lambda _: self.met and asked is not None and asked(self)  # noqa: E731
         library = "numpy", 1
@@ -255,6 +261,8 @@ class Training:
         equal = "equal up to rounding, not to the bit"
         if self.ranks is not None:
             now += f" on each of {self.ranks.size} ranks"
+        if self.accumulate > 1:
+            now += f", a batch in {self.accumulate} pieces"
         if self.average_every > 1:
             equal = f"with --average-every {self.average_every} it is another run from here"
         if self.computed not in ("", now) and not (self.ranks and self.ranks.rank):
@@ -373,7 +381,8 @@ def _fits(vae: VAE, images: int) -> None:
     most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if each * images > most:
         fit = most // each
-        remedy = f"take --batch-size {fit} or fewer --samples" if fit else "take fewer --samples"
+        pieces = "pass a batch in pieces (--accumulate), or take --batch-size"
+        remedy = f"{pieces} {fit} or fewer --samples" if fit else "take fewer --samples"
         raise ArgumentError(
             f"{images} images of {vae.bound.samples} samples need about {each * images / 1e9:.0f} "
             f"GB, more than this machine's {most / 1e9:.0f}: {remedy}"

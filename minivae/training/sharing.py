@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 
 
 class Batch(NamedTuple):
-    """What one process needs for batches of n images.
+    """What one process needs for n images that are passed at once.
 
     `whole` is the model whose buffers hold the batch, `mine` its window on this process's rows;
     x (b, D), eps (b, K Z), raw (b, D) and uniform (b, D, or None) are those rows of the arrays that
     the batch is gathered into.
     """
 
-    n: int
     whole: Any
     mine: Any
     rows: slice

@@ -26,13 +26,16 @@ def open_steps(
     batch_size: int,
     threads: int | None = None,
     ranks: Ranks | None = None,
+    accumulate: int = 1,
 ) -> Any:
     """Return the training steps of an epoch, of the kind that the model's backend needs.
 
     Parameters are those of `Steps`; `threads` are those of the CPU.
     """
     if vae.backend.name == "numpy":
-        return Steps(vae, adam, source, batch_size, threads, ranks)
+        return Steps(vae, adam, source, batch_size, threads, ranks, accumulate)
+    if accumulate > 1:
+        raise ArgumentError("--accumulate is for --backend numpy: a GPU passes a batch whole")
     if ranks is not None:
         raise ArgumentError("--ranks is for --backend numpy: several GPUs do not share a step yet")
     from minivae.training.device_steps import DeviceSteps
@@ -61,6 +64,8 @@ class Steps:
         slower as soon as another program has a core.
     ranks : Ranks, optional
         Ranks that share every batch; each is one process then.
+    accumulate : int
+        In how many pieces a batch is passed, one after another: the buffers are a piece's.
     """
 
     asynchronous = False  # a step is done when it returns
@@ -73,16 +78,20 @@ class Steps:
         batch_size: int,
         threads: int | None = None,
         ranks: Ranks | None = None,
+        accumulate: int = 1,
     ) -> None:
         self.vae, self.adam, self.source, self.ranks = vae, adam, source, ranks
         threads = threads if ranks is None else 1
-        self.batch_size = batch_size
+        self.batch_size, self.piece = batch_size, -(-batch_size // accumulate)
         threads = cores(threads)
         # A twin: a step that others take meanwhile does not disturb its buffers.
         self.model = vae.twin()
         crossing = sorted({layer.name for layer in vae.leaves() if layer.crosses_rows})
-        if crossing and ranks is not None:
-            raise ArgumentError(f"{', '.join(crossing)} looks at all images of a batch: no --ranks")
+        if crossing and (ranks is not None or accumulate > 1):
+            option = "--ranks" if accumulate == 1 else "--accumulate"
+            raise ArgumentError(
+                f"{', '.join(crossing)} looks at all images of a batch: no {option}"
+            )
         if crossing and threads > 1:
             warnings.warn(
                 f"{', '.join(crossing)} looks at all images of a batch: the model trains in one "
@@ -94,13 +103,14 @@ class Steps:
         self.members = threads if shared else 1
         self.threads = 1 if shared else threads  # of oneDNN's own, which sleep while they wait
         empty = vae.backend.empty
-        self._x = empty((batch_size, vae.pixels), vae.dtype)
+        self._x = empty((self.piece, vae.pixels), vae.dtype)
         self._terms = empty((self.members, 2), np.float64)
         self._settings = empty((3,), np.float64)
         self._squares = empty((self.members,), np.float64)
-        self._raw = np.empty((batch_size, vae.pixels), source.rows.dtype)
-        self._eps = np.zeros((batch_size, vae.noise), vae.dtype)
-        self._uniform = np.empty((batch_size, vae.pixels), np.float32) if source.sampled else None
+        self._raw = np.empty((self.piece, vae.pixels), source.rows.dtype)
+        self._eps = np.zeros((self.piece, vae.noise), vae.dtype)
+        self._uniform = np.empty((self.piece, vae.pixels), np.float32) if source.sampled else None
+        self._sum = empty(vae.theta.shape if self.piece < batch_size else (0,), vae.dtype)
         self._room = shared_empty((len(source.rows) if shared else 0,), np.int64)
         self._parts = parts(vae, self.members)
         self._batches: dict[int, Batch] = {}
@@ -195,20 +205,20 @@ class Steps:
 
     def _warm(self) -> None:
         """Pass a batch, so that the buffers are there: windows of them are what is shared."""
-        model, n = self.model, self.batch_size
+        model, n = self.model, self.piece
         model.bound.step(model, self._x, self._eps, 1 / n, self.vae.beta)
         self._batches.clear()
 
     def _batch(self, n: int) -> Batch:
-        """Return what a batch of n images needs here; made once for each n."""
+        """Return what n images passed at once need here; made once for each n."""
         if n not in self._batches:
             rows = (self._crew if self.ranks is None else self.ranks).rows(n)
             here = n if self.ranks is None else rows.stop - rows.start  # other ranks have theirs
-            whole = self.model if n == self.batch_size else self.model.window(slice(0, here))
+            whole = self.model if n == self.piece else self.model.window(slice(0, here))
             mine = whole.window(rows) if self.members > 1 else whole
             uniform = None if self._uniform is None else self._uniform[rows]
             arrays = self._x[rows], self._eps[rows], self._raw[rows], uniform
-            self._batches[n] = Batch(n, whole, mine, rows, *arrays)
+            self._batches[n] = Batch(whole, mine, rows, *arrays)
         return self._batches[n]
 
     def _fill(self, batch: Batch, first: int) -> None:
@@ -226,15 +236,11 @@ class Steps:
 
     def _take(self, i: int) -> int:
         """Compute this process's share of step i; return how many images the batch has."""
-        first = i * self.batch_size
-        batch = self._batch(min(self.batch_size, len(self._order) - first))
-        self._fill(batch, first)
-        model, beta = batch.mine, self.vae.beta
-        self._terms[self._crew.k] = model.bound.step(model, batch.x, batch.eps, 1 / batch.n, beta)
-        self._crew.meet()  # every layer has kept what its gradients need, of all images
+        first, part = i * self.batch_size, self._parts[self._crew.k]
+        n = min(self.batch_size, len(self._order) - first)
+        passed = self._pass if n <= self.piece else self._pass_in_pieces
+        self._terms[self._crew.k] = passed(first, n, 1 / n, part)
         self.adam.advance()
-        part = self._parts[self._crew.k]
-        batch.whole.gradients(part)
         if self.ranks is not None:
             self.ranks.add(self.vae.grad)
         if self.adam.clip is not None:  # by the norm of all parts
@@ -243,4 +249,26 @@ class Steps:
             self.adam.shrink(part, float(self._squares.sum()))
         self.adam.update(part)
         self._crew.meet()
-        return batch.n
+        return n
+
+    def _pass(self, first: int, n: int, scale: float, part: slice) -> Any:
+        """Pass my rows of n images forward and back; give my part of all rows' gradient."""
+        batch = self._batch(n)
+        self._fill(batch, first)
+        model = batch.mine
+        terms = model.bound.step(model, batch.x, batch.eps, scale, self.vae.beta)
+        self._crew.meet()  # every layer has kept what its gradients need, of all images
+        batch.whole.gradients(part)
+        return terms
+
+    def _pass_in_pieces(self, first: int, n: int, scale: float, part: slice) -> Any:
+        """As `_pass`, for more images than the buffers hold: the sum over their pieces."""
+        terms, total = np.zeros(2), self._sum[part]
+        total[...] = 0
+        for start in range(0, n, self.piece):
+            size = min(self.piece, n - start)
+            terms += self._pass(first + start, size, scale, part)
+            total += self.vae.grad[part]
+            self._crew.meet()  # all have used what the layers kept of this piece
+        self.vae.grad[part] = total
+        return terms
