@@ -214,6 +214,7 @@ def _inner(value: ast.expr) -> Iterator[ast.expr]:
             isinstance(node, ast.expr)
             and id(node) not in functions | bases
             and not isinstance(node, (ast.Slice, ast.Starred))
+            and not any(isinstance(one, ast.Slice) for one in getattr(node, "elts", ()))
         ):
             yield node
 
