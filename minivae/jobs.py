@@ -143,21 +143,23 @@ def impute(
     return filled, count
 
 
-def sample(run: Any, n: int, seed: int = 0) -> Any:
+def sample(run: Any, n: int, seed: int = 0, label: int | None = None) -> Any:
     """Return n draws from the model in the user's units: columns of a table, or an array (n, D).
 
-    Of a table they are draws of x, as noisy as the data; of images the means of p(x|z).
+    Of a table they are draws of x, as noisy as the data; of images the means of p(x|z). A model
+    that is told labels is told that one, or without it all in turn.
     """
     saved = _opened(run)
+    vae = saved.vae.in_turn(n) if label is None else saved.vae.given(label)
     if not isinstance(saved.units, Table):
-        return decoded(saved.vae.sample(n, seed), saved.units)
+        return decoded(vae.sample(n, seed), saved.units)
     if n < 1:
         raise ArgumentError(f"the number of samples must be at least 1, not {n}")
-    rng, model = generator(seed, "sample"), saved.vae.twin()
+    rng, model = generator(seed, "sample"), vae.twin()
     z = model.prior.draw(rng.standard_normal((n, model.latent)), rng).astype(model.dtype)
     rows = [
-        model.likelihood.sample(model.decoder.forward(z[i : i + BLOCK]), rng)
-        for i in range(0, n, BLOCK)
+        model.likelihood.sample(model.decoder.forward(block), rng)
+        for block in model._blocks(z, BLOCK)
     ]
     return saved.units.cells(np.concatenate(rows))
 

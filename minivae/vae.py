@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from minivae.params import Array, Parameters
 from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, spec
 from minivae.parts.likelihood import COUNTS
 
+MOST_LABELS = 10_000
 BLOCK = 1000  # images at a time where a whole data set passes through
 FEW = 16  # images up to which buffers are kept from call to call
 
@@ -65,6 +67,9 @@ class VAE(Layer):
         None: square.
     activation, norm : str
         What follows each hidden layer: see `minivae.networks.plan`.
+    condition : int or sequence of int
+        The labels, or how many there are, from 0 on, that encoder and decoder are told of each
+        image: the model is then p(x|label), see `given`.
 
     Several threads may ask one model to encode, decode, reconstruct, sample or estimate at a time:
     each call has buffers of its own. Steps, and training, are for one thread.
@@ -99,6 +104,7 @@ class VAE(Layer):
         image_shape: Sequence[int] | None = None,
         activation: str = "relu",
         norm: str = "none",
+        condition: int | Sequence[int] = (),
     ) -> None:
         hidden = networks.parse(hidden)
         for name, size in (("pixels", pixels), ("latent", latent)):
@@ -108,9 +114,11 @@ class VAE(Layer):
         if image_shape is not None:
             networks.picture(image_shape, pixels)
         backend = get_backend(backend)
+        self.condition = _labels(condition)
         kinds = likelihood, posterior, prior
         how = image_shape, activation, norm
-        inner = _pieces(pixels, hidden, latent, *kinds, *how, backend)
+        classes = len(self.condition)
+        inner = _pieces(pixels, hidden, latent, *kinds, *how, classes, backend)
         super().__init__(inner=inner, seed=seed, dtype=dtype, backend=backend)
         made, settings = spec.find(BOUNDS, bound, "bound")
         self.bound: Any = made(**settings)
@@ -118,6 +126,7 @@ class VAE(Layer):
             raise BackendError(f"bound {bound!r} has no CUDA form yet: use --backend numpy")
         self.pixels, self.hidden, self.latent = pixels, hidden, latent
         self.beta, self.seed, self.dtype = beta, seed, dtype
+        self._codes: Any = None  # of the labels that `told` said
         self.image_shape = None if image_shape is None else tuple(image_shape)
         self.activation, self.norm = activation, norm
         self._idle: list[VAE] = []  # twins for `_by_blocks`
@@ -137,6 +146,11 @@ class VAE(Layer):
                 raise ArgumentError(
                     f"prior {self.prior.kind} is made of gaussian posteriors, not of "
                     f"{self.posterior.kind}: take prior mixture, or posterior gaussian"
+                )
+            if self.condition:
+                raise ArgumentError(
+                    f"prior {self.prior.kind} has images of its own, which have no labels: take "
+                    "prior mixture with labels"
                 )
             self.prior.encoder = self.encoder.twin()
 
@@ -177,7 +191,8 @@ class VAE(Layer):
 
     def spec(self) -> dict[str, Any]:
         """Return the arguments that make this model again, but for backend and dtype."""
-        sizes = ("pixels", "hidden", "latent", "beta", "seed", "image_shape", "activation", "norm")
+        sizes: tuple[str, ...] = ("pixels", "hidden", "latent", "beta", "seed", "condition")
+        sizes += ("image_shape", "activation", "norm")
         parts = ("likelihood", "posterior", "prior", "bound")
         kinds = {name: spec.text(getattr(self, name)) for name in parts}
         return {name: getattr(self, name) for name in sizes} | kinds
@@ -222,7 +237,7 @@ class VAE(Layer):
 
         `what` names who knows no others: "the explorer's page".
         """
-        widths = all(isinstance(one, int) for one in self.hidden)
+        widths = all(isinstance(one, int) for one in self.hidden) and not self.condition
         if not (widths and self.activation == "relu" and self.norm == "none"):
             raise ArgumentError(
                 f"{what} knows widths with ReLU between them alone, such as --hidden 256,128: this "
@@ -265,6 +280,64 @@ class VAE(Layer):
             self.buffers.window(rows),
         )
 
+    # --- labels ----------------------------------------------------------------------------------
+
+    def codes(self, labels: Any) -> np.ndarray:
+        """Return the place of each label (n,) among those that the model knows, one at least.
+
+        Raises
+        ------
+        ArgumentError
+            If the model takes no labels, or was not trained with one of these.
+        """
+        if not self.condition:
+            raise ArgumentError("the model takes no labels: it was trained without --condition")
+        labels = np.atleast_1d(labels)
+        if labels.dtype.kind not in "iu" or labels.ndim != 1 or not len(labels):
+            raise ArgumentError(f"labels of type {labels.dtype} and shape {labels.shape}: "
+                                "give one whole number for all images, or for each")  # fmt: skip
+        known = np.array(self.condition)
+        codes = np.minimum(np.searchsorted(known, labels), len(known) - 1)
+        unseen = known[codes] != labels
+        if unseen.any():
+            raise ArgumentError(
+                f"label {labels[unseen][0]} is none that the model was trained with: "
+                f"{', '.join(map(str, self.condition[:20]))}{', ...' * (len(known) > 20)}"
+            )
+        return codes
+
+    def given(self, labels: Any) -> VAE:
+        """Return p(x|label): this model, with the same parameters, told one label or one an image.
+
+        All methods are then what they are without labels: `vae.given(7).sample(64)`.
+
+        Parameters
+        ----------
+        labels : int or array (n,) of int
+            One for all images, or one for each of those that the methods are then given.
+        """
+        return self.told(self.codes(labels))
+
+    def tell(self, rows: slice, n: int) -> None:
+        """Let the layers pass those of n rows next: of a model that is given a label for each."""
+        codes = self._codes
+        if codes is None or len(codes) == 1:
+            return
+        if len(codes) != n:
+            raise ArgumentError(f"{len(codes)} labels for {n} rows: give one each")
+        networks.tell(self, codes[rows])
+
+    def in_turn(self, n: int) -> VAE:
+        """Return this model for n rows: told all labels in turn, where it takes any."""
+        return self.told(np.arange(n) % len(self.condition)) if self.condition else self
+
+    def told(self, codes: np.ndarray) -> VAE:
+        """As `given`, for the places of the labels."""
+        again = self.twin()
+        again._codes, again._idle = codes, []
+        networks.tell(again, codes)
+        return again
+
     # --- what a model can do -------------------------------------------------------------------
 
     def encode(self, x: Array) -> tuple[np.ndarray, np.ndarray]:
@@ -306,7 +379,10 @@ class VAE(Layer):
         affordable(8 * samples * min(len(x), 100), f"the number of samples, {samples}")
         rng, twin = generator(seed, "importance"), self.twin()
         return np.concatenate(
-            [twin.weighted_bound(self._block(block), samples, rng) for block in _blocks(x, 100)]
+            [
+                twin.weighted_bound(self._block(block), samples, rng)
+                for block in twin._blocks(x, 100)
+            ]
         )
 
     def weighted_bound(self, x: Array, samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -364,16 +440,36 @@ class VAE(Layer):
             twin._idle = []
         function, few = getattr(twin, way), len(rows) <= FEW
         if few:
+            twin.tell(slice(None), len(rows))
             made = np.array(self.backend.to_host(function(self._block(rows))))
             self._idle.append(twin)
             return made
         out: Any = None
-        for i, block in enumerate(_blocks(rows, BLOCK)):
+        for i, block in enumerate(twin._blocks(rows, BLOCK)):
             part = self.backend.to_host(function(self._block(block)))
             if out is None:
                 out = np.empty((len(rows), part.shape[1]), part.dtype)
             out[i * BLOCK : i * BLOCK + len(part)] = part
         return out
+
+    def _blocks(self, rows: Array, size: int) -> Iterator[Any]:
+        """Yield some rows at a time; the layers are told the labels of those."""
+        for start in range(0, len(rows), size):
+            part = slice(start, start + size)
+            self.tell(part, len(rows))
+            yield rows[part]
+
+
+def _labels(condition: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the labels in order, each once."""
+    try:
+        labels = condition if isinstance(condition, Iterable) else range(operator.index(condition))
+        found = tuple(sorted({operator.index(label) for label in labels}))
+    except TypeError:
+        raise ArgumentError(f"condition {condition!r:.50}: give whole numbers") from None
+    if len(found) > MOST_LABELS:
+        raise ArgumentError(f"{len(found):,} labels: a model takes {MOST_LABELS:,} at most")
+    return found
 
 
 def _pieces(
@@ -386,6 +482,7 @@ def _pieces(
     image_shape: Sequence[int] | None,
     activation: str,
     norm: str,
+    classes: int,
     backend: Backend,
 ) -> dict[str, Layer]:
     """Return the layers that a model is made of, without memory for their parameters yet."""
@@ -395,7 +492,7 @@ def _pieces(
     stats = made(latent, backend=backend, **settings)
     encoder, decoder = networks.build(
         *(hidden, pixels, stats.columns, latent, ends.width),
-        *(image_shape, activation, norm, backend),
+        *(image_shape, activation, norm, classes, backend),
     )
     made, settings = spec.find(PRIORS, prior, "prior")
     z = made(latent, pixels, backend=backend, **settings)
@@ -419,12 +516,14 @@ def shapes(
     image_shape: Sequence[int] | None = None,
     activation: str = "relu",
     norm: str = "none",
+    condition: int | Sequence[int] = (),
 ) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every parameter of such a model, without making one."""
     spec.find(BOUNDS, bound, "bound")
     kinds = likelihood, posterior, prior
     how = image_shape, activation, norm
-    pieces = _pieces(pixels, networks.parse(hidden), latent, *kinds, *how, get_backend())
+    classes, hidden = len(_labels(condition)), networks.parse(hidden)
+    pieces = _pieces(pixels, hidden, latent, *kinds, *how, classes, get_backend())
     return Layer(inner=pieces).shapes
 
 
@@ -435,8 +534,3 @@ def _again(
     vae = kind(**spec, dtype=dtype, backend=backend)
     vae.theta[...] = vae.backend.asarray(numbers)
     return vae
-
-
-def _blocks(rows: Array, size: int) -> Iterator[Any]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]

@@ -33,6 +33,7 @@ CASES = {
     "MaxPool2d": ((3, 2), {"size": (5, 7), "channels": 2}, (5, 7, 2)),
     "Upsample": ((2,), PICTURES, (4, 6, 3)),
     "Planes": ((3,), {}, (12,)),
+    "Label": ((4, 3), {}, (2, 3)),
     "LeakyReLU": ((0.2,), {}, (8,)),
     "SiLU": ((), {}, (8,)),
     "GELU": ((), {}, (8,)),
@@ -50,6 +51,7 @@ def make(name, **settings):
     layer = KINDS[name.split()[0]](*arguments, **how, **settings)
     for i, view in enumerate(layer.params.values()):
         view[...] += 0.3 * draw(100 + i, *view.shape)
+    networks.tell(layer, np.array([2]))
     return layer, int(np.prod(shape))
 
 
@@ -130,7 +132,9 @@ def test_float32_stays_and_nothing_is_allocated_once_warm(name):
     assert Watching.made == 0
 
 
-THEIRS = [name for name in CASES if name not in ("Residual", "Planes")]
+THEIRS = [
+    name for name in CASES if name not in ("Residual", "Planes", "Label")
+]  # labels: test_labels.py
 
 
 @pytest.mark.parametrize("name", THEIRS)

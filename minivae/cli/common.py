@@ -206,6 +206,26 @@ def out_option(default: str | None, **settings: Any) -> Any:
     )
 
 
+label_option = click.option(
+    "--label", type=int, help="Of a model trained with --condition labels: what to draw."
+)
+
+
+def of_images(vae: Any, data: Any, rows: Any, part: str = "test") -> Any:
+    """Return a model for some images of a part: told their labels, if it takes any."""
+    from minivae.errors import DataError
+
+    if not vae.condition:
+        return vae
+    labels = getattr(data, f"{part}_labels")
+    if labels is None:
+        raise DataError(
+            f"{shown(data.name)} has no labels, and the model is told them: name data that have "
+            "some with --data"
+        )
+    return vae.given(labels[rows])
+
+
 def load_run(run: Path, backend: Any = "numpy") -> Any:
     """Return the checkpoint of a run directory or file."""
     from minivae.runs import checkpoint

@@ -15,6 +15,7 @@ from minivae.cli.common import (
     grey,
     image_shape,
     image_size_option,
+    label_option,
     load_run,
     load_run_data,
     out_option,
@@ -126,9 +127,16 @@ def explore(run: Path, data: str | None, image_size: str | None, out: Path) -> N
 @image_size_option
 @click.option("--steps", type=click.IntRange(2, 51), default=13, show_default=True)
 @click.option("--all", "everything", is_flag=True, help="Rows for unused units too.")
+@label_option
 @out_option("traverse.png", show_default=True)
 def traverse(
-    run: Path, data: str | None, image_size: str | None, steps: int, everything: bool, out: Path
+    run: Path,
+    data: str | None,
+    image_size: str | None,
+    steps: int,
+    everything: bool,
+    label: int | None,
+    out: Path,
 ) -> None:
     """Draw what each unit does: a row from z = -3 to 3, with all other units at 0.
 
@@ -155,7 +163,8 @@ def traverse(
     z = np.zeros((len(units), steps, saved.vae.latent), np.float32)
     for row, unit in enumerate(units):
         z[row, :, unit] = values
-    images = grey(saved.vae.decode(z.reshape(-1, saved.vae.latent)), saved.units)
+    vae = saved.vae if label is None else saved.vae.given(label)
+    images = grey(vae.decode(z.reshape(-1, vae.latent)), saved.units)
     images = images.reshape(*z.shape[:2], -1)
     names = [f"z[{unit}]  {variance[unit]:.2f}" for unit in units]
     plots.save_traverse(out, images, loaded.image_shape, [float(f"{v:.3g}") for v in values], names)
@@ -168,8 +177,9 @@ def traverse(
 @click.command()
 @run_argument
 @click.option("-n", "count", type=click.IntRange(2, 60), default=20, show_default=True)
+@label_option
 @out_option("manifold.png", show_default=True)
-def manifold(run: Path, count: int, out: Path) -> None:
+def manifold(run: Path, count: int, label: int | None, out: Path) -> None:
     """Draw the whole plane of a model with two latent dimensions.
 
     The points are equally likely under the prior: quantiles of N(0, 1) in both directions.
@@ -192,6 +202,7 @@ def manifold(run: Path, count: int, out: Path) -> None:
     values = [NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)]
     across, up = np.meshgrid(values, values)
     z = np.stack([across, up], axis=-1).reshape(-1, 2).astype(np.float32)
-    images = grey(saved.vae.decode(z), saved.units)
+    vae = saved.vae if label is None else saved.vae.given(label)
+    images = grey(vae.decode(z), saved.units)
     plots.save_manifold(out, images.reshape(count, count, -1), image_shape(saved), values)
     tell(f"{count} x {count} points of the plane in {shown(out)}")

@@ -15,6 +15,7 @@ from minivae.cli.common import (
     image_size_option,
     load_run,
     load_run_data,
+    of_images,
     print_json,
     say,
     tell,
@@ -205,9 +206,10 @@ def _trained(
     from minivae.gradcheck.target import real_rows
 
     saved = load_run(run)
-    x = real_rows(load_run_data(saved, data, image_size), "float64", ROWS)
+    loaded = load_run_data(saved, data, image_size)
+    x = real_rows(loaded, "float64", ROWS)
     eps = np.random.default_rng(seed).standard_normal((len(x), saved.vae.latent))
-    return clone(saved.vae, np.float64), [x, eps]
+    return of_images(clone(saved.vae, np.float64), loaded, slice(len(x))), [x, eps]
 
 
 def _report(
@@ -218,6 +220,8 @@ def _report(
     as_json: bool,
     constants: list[str] | None = None,
 ) -> bool:
+    import numpy as np
+
     from minivae.errors import MinivaeError
     from minivae.gradcheck import check, check_contracts
 
@@ -227,7 +231,8 @@ def _report(
         _show_own(error, target)
         raise
     if hasattr(layer, "step"):
-        outcomes["contracts"] = check_contracts(layer, inputs[0], seed)
+        one = layer.told(np.zeros(1, np.int64)) if getattr(layer, "condition", ()) else layer
+        outcomes["contracts"] = check_contracts(one, inputs[0], seed)
     if as_json:
         print_json({name: outcome.to_dict() for name, outcome in outcomes.items()})
     else:

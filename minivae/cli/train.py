@@ -23,6 +23,7 @@ from minivae.cli.common import (
     drop_option,
     grey,
     image_size_option,
+    of_images,
     open_backend,
     say,
     tell,
@@ -40,6 +41,7 @@ FIXED = (
     "hidden",
     "activation",
     "norm",
+    "condition",
     "latent",
     "likelihood",
     "posterior",
@@ -191,6 +193,11 @@ class Every(click.ParamType):
     help="Normalises what each hidden layer gives.",
 )
 @click.option(
+    "--condition",
+    type=click.Choice(["labels"]),
+    help="Tell encoder and decoder each image's label: sample --label 7 then draws sevens.",
+)
+@click.option(
     "--latent",
     type=click.IntRange(1),
     default=20,
@@ -316,6 +323,7 @@ def train(
     hidden: tuple[int | str, ...],
     activation: str,
     norm: str,
+    condition: str | None,
     latent: int,
     likelihood: str,
     posterior: str,
@@ -397,6 +405,7 @@ def train(
                 image_shape=loaded.image_shape,
                 activation=activation,
                 norm=norm,
+                condition=labels_of(loaded) if condition else (),
             )
             training = Training(
                 vae,
@@ -586,6 +595,24 @@ def _values(text: str, ctx: click.Context) -> tuple[str, list[tuple[str, Any]]]:
     return name, [(part, options[name].type_cast_value(ctx, part)) for part in texts]
 
 
+def labels_of(data: Any) -> list[int]:
+    """Return the labels that a model of these data is told: those of the training part, each once.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    from minivae.errors import DataError
+
+    if data.train_labels is None:
+        raise DataError(
+            f"{shown(data.name)} has no labels, as --condition labels needs them: give x_train and "
+            "y_train in an .npz"
+        )
+    return sorted(set(data.train_labels.tolist()))
+
+
 def open_ranks() -> Any:
     """Return the ranks that mpiexec has started."""
     from minivae.training.ranks import Ranks
@@ -634,6 +661,7 @@ def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
     if "batch_size" in asked:
         asked["batch_size"] = min(asked["batch_size"], training.images)
     begun = {**training.vae.spec(), **vars(training)}
+    begun["condition"] = "labels" if training.vae.condition else None
     begun["beta"] = training.beta_schedule or training.vae.beta
     for name, value in asked.items():
         known = begun[name]
@@ -679,10 +707,11 @@ def draw_pictures(folder: Path, training: Any) -> None:
     vae, data, units = training.vae, training.data, training.data.units
     plots.save_loss(folder / "loss.png", training.history)
     if not isinstance(units, Table):
-        x = data.pixels(rows=slice(32))
-        pair, shape = (grey(x, units), grey(vae.reconstruct(x), units)), data.image_shape
-        plots.save_grid(folder / "samples.png", grey(vae.sample(64), units), shape, 8)
+        x, given = data.pixels(rows=slice(32)), of_images(vae, data, slice(32))
+        pair, shape = (grey(x, units), grey(given.reconstruct(x), units)), data.image_shape
+        plots.save_grid(folder / "samples.png", grey(vae.in_turn(64).sample(64), units), shape, 8)
         plots.save_pairs(folder / "reconstructions.png", *pair, shape, 8)
-    mu, _ = vae.encode(data.pixels(rows=slice(10_000)))
+    given = of_images(vae, data, slice(10_000))
+    mu, _ = given.encode(data.pixels(rows=slice(10_000)))
     labels = data.test_labels
     plots.save_latent(folder / "latent.png", mu, None if labels is None else labels[: len(mu)])

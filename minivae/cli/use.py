@@ -17,8 +17,10 @@ from minivae.cli.common import (
     grey,
     image_size_option,
     json_option,
+    label_option,
     load_run,
     load_run_data,
+    of_images,
     open_backend,
     out_option,
     print_json,
@@ -77,7 +79,8 @@ def evaluate(
     rows = getattr(loaded, part) if limit is None else getattr(loaded, part)[:limit]
     binarize = saved.config.get("data", {}).get("binarize", "none")
     conditions = {"binarize": binarize, "seed": seed, "threads": threads}
-    terms = evaluate_rows(saved.vae, rows, **conditions)
+    vae = of_images(saved.vae, loaded, slice(len(rows)), part)
+    terms = evaluate_rows(vae, rows, **conditions)
     active = active_units(encode_part(saved.vae, loaded, part, limit)[0])
     draws = saved.vae.bound.samples
     result = {
@@ -101,7 +104,7 @@ def evaluate(
     }
     if samples is not None:
         with Count("images") as count:
-            values = log_likelihood(saved.vae, rows, samples, progress=count, **conditions)
+            values = log_likelihood(vae, rows, samples, progress=count, **conditions)
         error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else None
         result["log_likelihood"] = {
             "mean": float(values.mean()), "standard_error": error, "samples": samples
@@ -136,14 +139,18 @@ def evaluate(
     "-n", "--n", "count", type=click.IntRange(1, 10_000_000), default=64, show_default=True
 )
 @seed_option
+@label_option
 @out_option(None, help="A .png, .npz or .csv file. [samples.png; of a table samples.csv]")
-def sample(run: Path, count: int, seed: int, out: Path | None) -> None:
-    """Draw z from the prior and write what it decodes to, as a picture or in the data's units."""
+def sample(run: Path, count: int, seed: int, label: int | None, out: Path | None) -> None:
+    """Draw z from the prior and write what it decodes to, as a picture or in the data's units.
+
+    A model that is told labels draws all in turn, or with --label that one.
+    """
     from minivae import jobs
     from minivae.cli.jobs import write_rows
 
     saved = load_run(run)
-    rows = jobs.sample(saved, count, seed)
+    rows = jobs.sample(saved, count, seed, label)
     out = out or Path(f"samples.{'csv' if isinstance(rows, dict) else 'png'}")
     write_rows(out, rows, saved)
     tell(f"{count} samples in {shown(out)}")
@@ -154,13 +161,21 @@ def sample(run: Path, count: int, seed: int, out: Path | None) -> None:
 @data_option
 @image_size_option
 @click.option("-n", "count", type=click.IntRange(1, 10_000), default=32, show_default=True)
+@label_option
 @out_option(None, help="[reconstructions.png; of a table reconstructions.csv]")
 def reconstruct(
-    run: Path, data: str | None, image_size: str | None, count: int, out: Path | None
+    run: Path,
+    data: str | None,
+    image_size: str | None,
+    count: int,
+    label: int | None,
+    out: Path | None,
 ) -> None:
     """Write test images with their reconstructions below them as a picture.
 
-    Of a table the reconstructions of its test rows are written, in the columns' own units.
+    Of a table the reconstructions of its test rows are written, in the columns' own units. A model
+    that is told labels is told the rows' own; with --label the decoder that one: the same z as
+    another digit.
     """
     from minivae.cli.jobs import write_rows
     from minivae.data.tables import Table
@@ -169,7 +184,8 @@ def reconstruct(
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
     x = loaded.pixels(rows=slice(count), dtype=saved.vae.dtype)
-    means = saved.vae.reconstruct(x)
+    vae = of_images(saved.vae, loaded, slice(count))
+    means = vae.reconstruct(x) if label is None else vae.given(label).decode(vae.encode(x)[0])
     if isinstance(saved.units, Table):
         out = out or Path("reconstructions.csv")
         write_rows(out, saved.units.cells(means), saved)
@@ -190,6 +206,7 @@ def reconstruct(
 @click.option("--from", "first", type=click.IntRange(0), help="A test row, counted from 0, ...")
 @click.option("--to", "last", type=click.IntRange(0), help="... and another: one walk from it.")
 @seed_option
+@label_option
 @out_option(None, help="[interpolation.png; of a table interpolation.csv]")
 def interpolate(
     run: Path,
@@ -200,12 +217,14 @@ def interpolate(
     first: int | None,
     last: int | None,
     seed: int,
+    label: int | None,
     out: Path | None,
 ) -> None:
     """Walk in latent space from one test image to another, a row for each pair.
 
     At the ends of a row stand the two images themselves. Of a table it is one walk, in the
-    columns' own units.
+    columns' own units. A model that is told labels draws each half of a walk with the label of its
+    end, or with --label all of it with that one.
     """
     import numpy as np
 
@@ -226,10 +245,16 @@ def interpolate(
         rng = generator(seed, "interpolate")
         chosen = rng.choice(len(loaded.test), 2 * pairs, replace=2 * pairs > len(loaded.test))
     x = loaded.pixels(rows=chosen, dtype=saved.vae.dtype)
-    mu, _ = saved.vae.encode(x)
+    vae = of_images(saved.vae, loaded, chosen)
+    mu, _ = vae.encode(x)
     share = np.linspace(0, 1, count, dtype=mu.dtype)[None, :, None]
     walk = mu[:pairs, None] * (1 - share) + mu[pairs:, None] * share
-    images = saved.vae.decode(walk.reshape(-1, saved.vae.latent)).reshape(pairs, count, -1)
+    if label is not None:
+        vae = vae.given(label)
+    elif vae.condition:
+        ends = np.where(share[..., 0] < 0.5, chosen[:pairs, None], chosen[pairs:, None])
+        vae = of_images(vae, loaded, ends.ravel())
+    images = vae.decode(walk.reshape(-1, vae.latent)).reshape(pairs, count, -1)
     rows = np.concatenate([x[:pairs, None], images, x[pairs:, None]], axis=1)
     rows = rows.reshape(-1, x.shape[1])
     if isinstance(saved.units, Table):
@@ -378,8 +403,9 @@ def encode_part(
 
     n, size = len(getattr(data, part)), 1000
     n = n if limit is None else min(n, limit)
+    blocks = [slice(start, min(start + size, n)) for start in range(0, n, size)]
     parts = [
-        vae.encode(data.pixels(part, slice(start, min(start + size, n)), dtype=vae.dtype))
-        for start in range(0, n, size)
+        of_images(vae, data, block, part=part).encode(data.pixels(part, block, dtype=vae.dtype))
+        for block in blocks
     ]
     return tuple(np.concatenate(halves) for halves in zip(*parts, strict=True))

@@ -93,6 +93,16 @@ class Dataset:
                     sha.update(np.ascontiguousarray(part[start : start + 64]))
         return sha.hexdigest()
 
+    @cached_property
+    def label_fingerprint(self) -> str:
+        """SHA-256 of the labels of both parts; empty where there are none."""
+        parts = self.train_labels, self.test_labels
+        if any(labels is None for labels in parts):
+            return ""
+        return hashlib.sha256(
+            b";".join(np.ascontiguousarray(y).tobytes() for y in parts)
+        ).hexdigest()
+
     def __repr__(self) -> str:
         """Return one line: the name, how many images of which size, and whether labelled."""
         return f"<Dataset {', '.join(f'{k}: {v}' for k, v in self._facts().items())}>"

@@ -14,10 +14,14 @@ BINARIZE = ("none", "threshold", "sampled")
 
 
 class Source(NamedTuple):
-    """Rows to train or test on, (N, D), and how their pixels are made binary: a `BINARIZE` word."""
+    """Rows to train on, (N, D), how their pixels are made binary (a `BINARIZE` word), label codes.
+
+    The codes are (N,) int64, for a model that is told labels.
+    """
 
     rows: "np.ndarray | RowSubset"
     binarize: str = "none"
+    codes: np.ndarray | None = None
 
     @property
     def sampled(self) -> bool:

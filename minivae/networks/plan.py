@@ -20,6 +20,7 @@ from minivae.inputs import said
 from minivae.layers import Layer, Linear, ReLU, Sequential, Sigmoid, Tanh
 from minivae.networks.activations import ELU, GELU, LeakyReLU, PReLU, SiLU, Softplus
 from minivae.networks.convolution import Conv2d, ConvTranspose2d
+from minivae.networks.labels import Label, tell
 from minivae.networks.normalisation import GroupNorm, LayerNorm
 from minivae.networks.planes import Planes
 from minivae.networks.residual import Residual
@@ -146,6 +147,7 @@ def build(
     image_shape: Sequence[int] | None = None,
     activation: str = "relu",
     norm: str = "none",
+    classes: int = 0,
     backend: Any = "numpy",
 ) -> tuple[Layer, Layer]:
     """Return the encoder, pixels to stats, and the decoder, latent to width * pixels.
@@ -161,6 +163,8 @@ def build(
         Height and width of the images, and their channels if they have several.
     activation, norm : str
         What follows each hidden layer: see ACTIVATIONS, NORMS.
+    classes : int
+        Labels whose rows of weights are added to what the first layers give; 0: none.
 
     Raises
     ------
@@ -191,6 +195,10 @@ def build(
     times = [width, *[1] * len(stages)]  # only what gives the pixels gives several numbers each
     encoder.append(Linear(math.prod(shape), stats, backend=backend))
     decoder: list[Layer] = [Linear(latent, times[-1] * math.prod(shape), backend=backend)]
+    if classes:
+        first = stages[0][2][-1] if stages else stats
+        encoder.insert(1, Label(classes, first, backend=backend))
+        decoder.append(Label(classes, times[-1] * math.prod(shape), backend=backend))
     for i, (written, large, small) in reversed(list(enumerate(stages))):
         decoder += [*after(small, written.norm), _mirror(written, large, small, times[i], backend)]
         if times[i] > 1 and written.kind:
@@ -201,11 +209,13 @@ def build(
 def _own(layer: Layer, inputs: int, outputs: int) -> Layer:
     """Return a twin of a user's layer, which a model may place its parameters anew of."""
     twin: Any = layer.twin()
+    tell(twin, np.zeros(1, np.int64))
     y = twin.forward(np.zeros((1, inputs), twin.parameters.theta.dtype))
     if y.shape != (1, outputs):
         raise ArgumentError(
             f"{type(layer).__name__} makes {y.shape} of (1, {inputs}): (1, {outputs}) is needed"
         )
+    tell(twin, None)
     return twin
 
 

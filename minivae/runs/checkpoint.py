@@ -82,6 +82,8 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
             "fingerprint": data.fingerprint,
             "binarize": training.binarize,
         }
+        if vae.condition:
+            config["data"]["labels"] = data.label_fingerprint
         config["training"] = {
             "epochs": training.epochs,
             "threads": training.threads,
@@ -182,6 +184,11 @@ def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") 
             f"{shown(path)} was trained on {known['name']} ({known['fingerprint'][:12]}), not on "
             f"{shown(data.name)} ({data.fingerprint[:12]}): resume with the same data (--data), or "
             "start another run (--out)"
+        )
+    if vae.condition and known.get("labels") != data.label_fingerprint:
+        raise CheckpointError(
+            f"{shown(path)} was trained with other labels of {known['name']}: resume with the same "
+            "data (--data), or start another run (--out)"
         )
     names = ("batch_size", "lr", "seed", "products", "accumulate", *claims.OPTIONS)
     try:

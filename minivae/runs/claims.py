@@ -26,6 +26,7 @@ from minivae.vae import VAE, shapes
 MODEL = ("pixels", "hidden", "latent", "beta", "seed", "dtype")
 PARTS = ("likelihood", "posterior", "prior", "bound", "activation", "norm")  # absent: default
 SHAPE = "image_shape"  # absent: not said
+LABELS = "condition"  # absent: none
 HISTORY, UNITS = "history", "units"
 OPTIONS: dict[str, Any] = {  # of a training, and what they were before there were others
     "optimizer": "adam",
@@ -51,13 +52,17 @@ def model(config: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any) -
     image_shape = model.setdefault(SHAPE, None)
     if image_shape is not None:
         _sides(image_shape, pixels)
+    labels = model.setdefault(LABELS, [])
+    if not isinstance(labels, list) or not all(type(one) is int for one in labels):
+        raise TypeError(f"condition is {labels!r:.50}")
     keys = set(model) - parts.keys()
-    if model.get("dtype") not in ("float32", "float64") or keys != {*MODEL, SHAPE}:
+    if model.get("dtype") not in ("float32", "float64") or keys != {*MODEL, SHAPE, LABELS}:
         raise ValueError("its model is of an unknown kind")
     # Sizes are compared with what the file holds before memory is taken for them.
     known = {name: array.shape for name, array in arrays.items()}
     few = len(hidden) < len(known)
-    wanted = shapes(pixels, hidden, latent, **parts, image_shape=image_shape) if few else {}
+    how = {SHAPE: image_shape, LABELS: labels}
+    wanted = shapes(pixels, hidden, latent, **parts, **how) if few else {}
     if not wanted or not wanted.items() <= known.items():
         raise ValueError(f"its arrays are not those of {pixels} pixels, hidden layers "
                          f"{hidden!r:.50} and latent size {latent}")  # fmt: skip

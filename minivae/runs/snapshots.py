@@ -62,7 +62,7 @@ class Snapshots:
 
     def take(self, training: Training) -> None:
         """Decode the noise and keep the frame; a disk that fails is no reason to stop training."""
-        images, units = training.vae.sample(IMAGES), training.data.units
+        images, units = training.vae.in_turn(IMAGES).sample(IMAGES), training.data.units
         if units is not None:
             images = units.drawn(units.cells(images)).astype(np.float32)
         self.frames.append(np.round(images * np.float32(255)).astype(np.uint8))

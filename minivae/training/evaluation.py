@@ -42,7 +42,7 @@ def evaluate(
     Parameters
     ----------
     vae : VAE
-        The model.
+        The model; one that is told labels as `vae.given(labels)`.
     rows : array (N, D)
         uint8, or floats in [0, 1]: a part of a `Dataset`.
     binarize : str
@@ -171,6 +171,7 @@ def _by_blocks(
         model = vae.twin()
         for i in range(count)[crew.rows(count) if ranks is None else ranks.rows(count)]:
             part = slice(i * size, min((i + 1) * size, n))
+            model.tell(part, n)
             for row, values in zip(out, block(model, i, np.arange(n)[part]), strict=True):
                 row[part] = model.backend.to_host(values)
             done[i] = part.stop - part.start

@@ -26,9 +26,10 @@ from minivae.training.averaging import Apart, Averaged
 from minivae.training.crew import can_fork, cores, kernel, why_alone
 from minivae.training.evaluation import measure
 from minivae.training.history import History, Record
+from minivae.training.labelled import LabelledSteps
 from minivae.training.ranks import Ranks
 from minivae.training.steps import open_steps
-from minivae.training.support import check_support
+from minivae.training.support import check_support, label_codes
 from minivae.training.watch import CHECK, Watch
 from minivae.vae import VAE, Terms
 
@@ -119,6 +120,7 @@ class Training:
                 f"{vae.pixels}"
             )
         check_support(vae.likelihood, data, binarize)
+        self._codes = label_codes(vae, data)
         self.vae, self.data = vae, data
         if clip == 0:
             raise ArgumentError("clip, the norm to cut the gradient to, must be above 0")
@@ -146,7 +148,8 @@ class Training:
         held = 0 if early_stop is None else n // 10
         if held:
             order = permutation(seed, "held out", 0, n)
-            self._trained, out = np.sort(order[held:]), np.sort(order[:held])
+            self._trained, self._held_rows = np.sort(order[held:]), np.sort(order[:held])
+            out = self._held_rows
             if isinstance(data.train, RowSubset):
                 self._held = RowSubset(data.train.base, data.train.rows[out])
             else:
@@ -222,13 +225,14 @@ class Training:
     def _run(
         self, epochs: int, threads: int | None, after_step: Callable[[Training], bool | None] | None
     ) -> Iterator[Record]:
-        source = Source(self.data.train, self.binarize)
+        source = Source(self.data.train, self.binarize, self._codes)
+        make: Any = open_steps if self._codes is None else LabelledSteps
         opened, steps = (self.vae, self.adam, source, self.batch_size, threads), None
         if self.ranks is None or self.average_every == 1:
-            steps = open_steps(*opened, self.ranks, self.accumulate)
+            steps = make(*opened, self.ranks, self.accumulate)
         else:
             apart, asked = Apart(self.ranks), after_step
-            steps = open_steps(*opened, apart, self.accumulate)
+            steps = make(*opened, apart, self.accumulate)
             steps = Averaged(steps, self.ranks, self.average_every, self.steps_per_epoch)
             after_step = lambda _: self.met and asked is not None and asked(self)  # noqa: E731
         library = "numpy", 1
@@ -344,20 +348,23 @@ class Training:
         """Remember the best parameters on the images held out; put them back at the end."""
         if self.early_stop is None:
             return
-        loss = self._measure(self._held).loss
+        loss = self._measure("train", self._held, self._held_rows).loss
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, self.epoch
             self.best = self.vae.theta.copy()
         elif last or self.ended:
             self.vae.theta[...] = self.best
 
-    def _measure(self, rows: Any) -> Terms:
-        return measure(self.vae, rows, self.binarize, self.seed, self.threads, self.ranks)
+    def _measure(self, part: str, rows: Any, numbers: Any = slice(None)) -> Terms:
+        vae = self.vae
+        if vae.condition:
+            vae = vae.given(getattr(self.data, f"{part}_labels")[numbers])
+        return measure(vae, rows, self.binarize, self.seed, self.threads, self.ranks)
 
     def _record(self) -> Record:
         n, beta = self.images, self.vae.beta
         nll, kl = self.nll_sum / n, self.kl_sum / n
-        test = self._measure(self.data.test)
+        test = self._measure("test", self.data.test)
         record = Record(
             self.epoch + 1,
             *(nll + beta * kl, nll, kl),

@@ -11,11 +11,36 @@ import numpy as np
 
 from minivae.data.dataset import Dataset
 from minivae.data.pixels import gather
-from minivae.errors import DataError, shown
+from minivae.errors import ArgumentError, DataError, shown
 from minivae.parts import LIKELIHOODS
 from minivae.parts.likelihood import ANY, LEVELS, ONE_HOT, TABLE, UNIT
 
 BLOCK = 1000  # rows at a time
+
+
+def label_codes(vae: Any, data: Dataset) -> np.ndarray | None:
+    """Return the codes of the training labels (N,), or None if the model is not told labels.
+
+    Raises
+    ------
+    DataError
+        If the model is told labels and the data have none, or others.
+    """
+    if not vae.condition:
+        return None
+    codes = []
+    for part in ("train", "test"):
+        labels = getattr(data, f"{part}_labels")
+        if labels is None:
+            raise DataError(
+                f"{shown(data.name)} has no labels in its {part} part, and the model is told them: "
+                "leave --condition out, or give y_train and y_test in an .npz"
+            )
+        try:
+            codes.append(vae.codes(labels))
+        except ArgumentError as error:
+            raise DataError(f"{shown(data.name)}, {part} part: {error}") from None
+    return codes[0]
 
 
 def check_support(likelihood: Any, data: Dataset, binarize: str = "none") -> None:
