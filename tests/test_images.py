@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from minivae.data import load_data
 from minivae.data import pictures as images
-from minivae.errors import DataError
+from minivae.errors import ArgumentError, DataError
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 8), dtype=np.uint8)
 
@@ -249,10 +249,12 @@ def test_nothing_but_broken_pictures(folder):
         load_data(folder)
 
 
-@pytest.mark.parametrize("size", ["28", "28x", "0x28", "28x28x1", "x", "-1x5", "28x4000", (28,), 7])
+@pytest.mark.parametrize("size", ["28", "28x", "0x28", "28x28x1", "x", "-1x5", "28x4000", (28,)])
 def test_an_image_size_that_is_none(folder, size):
     with pytest.raises(DataError, match="such as 28x28"):
         load_data(folder, image_size=size)
+    with pytest.raises(ArgumentError, match="image_size must be text"):
+        load_data(folder, image_size=7)
 
 
 def test_large_pictures_need_a_size(folder):
