@@ -41,6 +41,9 @@ class Terms(NamedTuple):
 class VAE(Layer):
     """A variational autoencoder (Kingma and Welling 2014), composed of parts.
 
+    Several threads may ask one model to encode, decode, reconstruct, sample or estimate at a time:
+    each call has buffers of its own. Steps, and training, are for one thread.
+
     Parameters
     ----------
     pixels : int
@@ -70,9 +73,6 @@ class VAE(Layer):
     condition : int or sequence of int
         The labels, or how many there are, from 0 on, that encoder and decoder are told of each
         image: the model is then p(x|label), see `given`.
-
-    Several threads may ask one model to encode, decode, reconstruct, sample or estimate at a time:
-    each call has buffers of its own. Steps, and training, are for one thread.
 
     Attributes
     ----------
