@@ -32,6 +32,8 @@ KERNELS = re.findall(rf"^extern .C. __global__ void {BOUNDS}(\w+)\(", TEXT, re.M
 KERNELS += re.findall(r"^(?:FORWARD|BACKWARD)\((\w+),", TEXT, re.MULTILINE)
 KERNELS += [f"product_{side}" for side in re.findall(r"^PRODUCT\((\d)\)", TEXT, re.MULTILINE)]
 KERNELS += [f"gradients_{side}" for side in re.findall(r"^GRADIENTS\((\d)\)", TEXT, re.MULTILINE)]
+for rows in re.findall(r"^MIDDLE\((\d)\)", TEXT, re.MULTILINE):
+    KERNELS += [f"middle_forward_{rows}", f"middle_backward_{rows}"]
 for name in re.findall(r"^LIKELIHOOD\((\w+)\)", TEXT, re.MULTILINE):
     KERNELS += [f"{name}_nll", f"{name}_product_2", f"{name}_product_4"]
 LIBRARIES = {}

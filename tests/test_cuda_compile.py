@@ -1,7 +1,7 @@
 """kernels.cu compiled to machine code for real devices, by NVRTC or nvcc, which need no device.
 
-What the code then does on one is not seen here, but that it fits: its registers, those that had to
-be spilled to memory, its shared memory.
+What the code then does on one is not seen here, but that it fits: its registers, what had to go to
+the stack, its shared memory.
 """
 
 import importlib
@@ -15,13 +15,13 @@ from minivae.cuda.device import SOURCE
 
 # What CuPy adds to our own options (cupy/cuda/compiler.py).
 CUPY = ["-ftz=true", "--device-as-default-execution-space"]
-REGISTERS, SHARED, SPILLED = 65536, 48 << 10, 64  # a multiprocessor's; a block's bytes; a thread's
+REGISTERS, SHARED, STACK = 65536, 48 << 10, 64  # a multiprocessor's; a block's bytes; a thread's
 THREADS = {"column_sums": 1024}  # of a block; others 256
 RESIDENT = {"product_8": 2}  # blocks wanted on a multiprocessor
 for name in ("product", "gradients", "bernoulli_product", "continuous_bernoulli_product"):
     RESIDENT |= {f"{name}_2": 4, f"{name}_4": 2}
 PROPERTIES = re.compile(
-    r"entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers(?:[^\n]*?(\d+) "
+    r"entry function '(\w+)'.*?(\d+) bytes stack frame.*?Used (\d+) registers(?:[^\n]*?(\d+) "
     r"bytes smem)?",
     re.DOTALL,
 )
@@ -79,8 +79,9 @@ def test_kernels_compile_and_fit(architecture, real, tmp_path):
     assert code[:4] == b"\x7fELF" and b"product_8" in code and b"bernoulli_nll" in code
     kernels = {name: [int(n or 0) for n in numbers] for name, *numbers in PROPERTIES.findall(log)}
     assert set(RESIDENT) | {"column_sums", "adam", "gather"} <= set(kernels)
-    for name, (spilled, registers, shared) in kernels.items():
+    for name, (stack, registers, shared) in kernels.items():
         blocks = 1 if (name, real) == ("product_8", "double") else RESIDENT.get(name, 1)
         registers = -(-registers // 8) * 8  # as they are given out
         assert registers * THREADS.get(name, 256) * blocks <= REGISTERS, (name, registers)
-        assert shared <= SHARED and spilled <= SPILLED, (name, shared, spilled)
+        # The stack is slow memory: for what is spilled, or for an array that is not unrolled.
+        assert shared <= SHARED and stack <= STACK, (name, shared, stack)

@@ -11,16 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minivae.training.device_steps
-import minivae.training.fused_step
 from minivae.backend import CupyBackend, NumpyBackend
 from minivae.data import Dataset, load_data
 from minivae.data.pixels import RowSubset, Source
 from minivae.errors import BackendError, NotFiniteError
 from minivae.noise import RowNoise, permutation
 from minivae.optim import Adam
-from minivae.training import Training
+from minivae.training import Training, fused_step
 from minivae.training.evaluation import evaluate
-from minivae.training.fused_step import FusedStep
+from minivae.training.fused_step import FusedStep, images_a_block
 from minivae.training.steps import open_steps
 from minivae.vae import VAE
 
@@ -46,7 +45,7 @@ def make(backend, rows, binarize="none", dtype="float32", beta=1.0):
 
 
 def take_the_general_way(monkeypatch):
-    monkeypatch.setattr(minivae.training.fused_step, "LARGEST_BATCH", 0)
+    monkeypatch.setattr(fused_step, "LIKELIHOODS", ())
 
 
 def streams(epoch, images=N):
@@ -145,9 +144,9 @@ def test_an_epoch_reads_nothing_back_and_allocates_nothing():
         steps.totals()
 
 
-SEVEN = ["gather", "product_2", "middle_forward", "bernoulli_product_2", "product_2"]
-SEVEN += ["middle_backward", "gradients_2"]
-NINE = ["gather", "cublaslt", "middle_forward", "cublaslt", "bernoulli_nll", "cublaslt"]
+SEVEN = ["gather", "product_2", "middle_forward_2", "bernoulli_product_2", "product_2"]
+SEVEN += ["middle_backward_2", "gradients_2"]
+NINE = ["gather", "cublaslt", "middle_forward_2", "cublaslt", "bernoulli_nll", "cublaslt"]
 NINE += ["relu_backward", *SEVEN[-2:]]  # in TF32
 
 
@@ -162,14 +161,14 @@ def test_a_captured_step_is_seven_launches():
     assert launches == SEVEN
 
 
-def test_the_default_model_is_taken_in_seven_launches_up_to_a_batch_of_512():
+def test_which_models_are_taken_in_seven_launches():
     backend = cupy_backend()
     adam = Adam(VAE(backend=backend).parameters, backend)
     for arguments, batch, fits in [
         ({}, 128, True),
-        ({}, 512, True),
-        ({}, 513, False),
-        ({"hidden": (300,)}, 128, True),
+        ({}, 100_000, True),
+        ({"hidden": (512,)}, 1024, True),
+        ({"hidden": (512,)}, 1025, False),  # four images a block
         ({"hidden": (300, 200, 100, 1024)}, 128, True),
         ({"hidden": (300, 1025)}, 128, False),
         ({"hidden": ()}, 128, False),
@@ -178,6 +177,11 @@ def test_the_default_model_is_taken_in_seven_launches_up_to_a_batch_of_512():
     ]:
         model = VAE(backend=backend, **arguments)
         assert FusedStep.fits(model, adam, batch) == fits, arguments
+    for batch, widest, rows in [
+        (1, 1024, 2), (256, 256, 2), (257, 256, 4), (513, 256, 8), (9999, 256, 8), (513, 257, 4),
+        (513, 512, 4), (513, 513, 2), (1, 1025, 0),
+    ]:  # fmt: skip
+        assert images_a_block(batch, widest) == rows
     where = np.empty((128, 784), np.float32), np.empty((128, 20), np.float32), None, None
     step = FusedStep(VAE(backend=backend), adam, *where)
     assert (step.side, step.blocks) == (4, 124)
@@ -195,25 +199,31 @@ WIDTHS = st.sampled_from([1, 2, 31, 32, 33, 64, 65, 129, 257])
     st.sampled_from([1, 2, 16, 20, 33]),
     st.sampled_from([1, 2, 3, 16, 33]),
     st.sampled_from([2, 4]),
+    st.sampled_from([2, 4, 8]),
+    st.booleans(),
     st.sampled_from([0, 1, 2]),
 )
-def test_seven_launches_are_the_step_of_numpy(kind, D, hidden, Z, B, side, turn):
+def test_seven_launches_are_the_step_of_numpy(kind, D, hidden, Z, B, side, rows, grouped, turn):
     """Shapes around the borders of tiles, warps and blocks; the last batch is one image less."""
-    rows = np.random.default_rng(D).uniform(size=(2 * B - 1, D))
+    data = np.random.default_rng(D).uniform(size=(2 * B - 1, D))
+    if max(*hidden, 2 * Z) > 2048 // rows:
+        rows = 2
     results = []
     for backend in (NumpyBackend(), cupy_backend(kind)):
         vae = VAE(D, hidden, Z, beta=0.7, seed=1, dtype="float64", backend=backend)
         adam = Adam(vae.parameters, backend, 1e-3)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(minivae.training.fused_step, "BUSY", 0 if side == 4 else 10**9)
-            steps = open_steps(vae, adam, Source(rows, "none"), B, 1)
-        if kind != "gpu" and backend.name == "cupy":
-            backend.device.turn = turn
-        steps.begin(*streams(0, len(rows)))
-        gradients = []
-        for i in range(2 if B > 1 else 1):
-            steps.step(i)
-            gradients.append(np.array(view(vae.grad)))
+            patch.setattr(fused_step, "BUSY", 0 if side == 4 else 10**9)
+            patch.setattr(fused_step, "images_a_block", lambda *sizes: rows)
+            patch.setattr(fused_step, "GROUPED", 1000 if grouped else 0)
+            steps = open_steps(vae, adam, Source(data, "none"), B, 1)
+            if kind != "gpu" and backend.name == "cupy":
+                backend.device.turn = turn
+            steps.begin(*streams(0, len(data)))
+            gradients = []
+            for i in range(2 if B > 1 else 1):
+                steps.step(i)
+                gradients.append(np.array(view(vae.grad)))
         results.append((np.array(steps.totals()), *gradients, np.array(view(vae.theta))))
     assert steps._fused is not None and steps.captured and steps._fused.side == side
     for want, got in zip(*results, strict=True):
@@ -380,7 +390,7 @@ def test_a_graph_that_fails_is_not_used(monkeypatch, fault):
                 raise RuntimeError("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
             before = view(steps._state).copy()
             for launch in self.recording:
-                skipped = launch[0] in ("column_sums", "middle_backward")
+                skipped = launch[0] in ("column_sums", "middle_backward_2")
                 if not (fault.startswith("skips") and skipped):
                     self.device.run(*launch)
             if fault == "forgets the step":

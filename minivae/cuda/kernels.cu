@@ -556,65 +556,79 @@ extern "C" __global__ void finish(double *state, i64 images, const double *nll, 
 // it reads once. `table` describes the encoder's layers from its first on, which is not passed here,
 // then the decoder's up to its last but one.
 
-#define ROWS 2
-#define WIDEST 1024  // of the layers in between
+// One number of each of the block's images: those of a unit, or of a pixel.
+template <int ROWS>
+struct __align__(ROWS == 2 ? 2 * sizeof(REAL) : 16) Unit {
+    REAL of[ROWS];
+};
+
+#define WIDEST(ROWS) (2048 / ROWS)  // units of a layer in between
 
 // y = x W^T + b for the block's rows. A warp makes four outputs at a time: its threads share the
-// depth, then add up, so that in the end thread 4q holds the sum of output q / ROWS, row q % ROWS.
-__device__ void forward_rows(const i64 *layer, bool relu, const REAL (*x)[WIDEST],
-                             REAL (*y)[WIDEST], i64 first, i64 rows) {
+// depth, then add up: half of the threads go on with half of the sums, until each has one, or four
+// or two of them have one together.
+template <int ROWS>
+__device__ void forward_rows(const i64 *layer, bool relu, const Unit<ROWS> *x, Unit<ROWS> *y,
+                             i64 first, i64 rows) {
+    const int SUMS = 4 * ROWS, SHARE = 32 / SUMS;
     const int inputs = layer[INPUTS], outputs = layer[OUTPUTS], lane = threadIdx.x % 32;
     const REAL *weight = (const REAL *)layer[WEIGHT], *bias = (const REAL *)layer[BIAS];
     REAL *made = (REAL *)layer[MADE];
     for (int o = threadIdx.x / 32 * 4; o < outputs; o += THREADS / 32 * 4) {
-        REAL sum[4 * ROWS];
+        REAL sum[SUMS];
 #pragma unroll
-        for (int q = 0; q < 4 * ROWS; q++) sum[q] = 0;
+        for (int q = 0; q < SUMS; q++) sum[q] = 0;
 #pragma unroll 4
         for (int i = lane; i < inputs; i += 32) {
+            const Unit<ROWS> unit = x[i];
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 REAL w = o + j < outputs ? weight[(i64)(o + j) * inputs + i] : (REAL)0;
 #pragma unroll
-                for (int r = 0; r < ROWS; r++) sum[j * ROWS + r] += w * x[r][i];
+                for (int r = 0; r < ROWS; r++) sum[j * ROWS + r] += w * unit.of[r];
             }
         }
 #pragma unroll
-        for (int bit = 16, half = 2 * ROWS; bit > 0; bit /= 2, half /= 2) {
+        for (int step = 0; step < 5; step++) {
+            const int bit = 16 >> step, half = SUMS / 2 >> step;
+            if (half == 0) sum[0] += __shfl_xor_sync(~0u, sum[0], bit);
 #pragma unroll
-            for (int q = 0; q < (half ? half : 1); q++) {
-                if (half == 0) {  // one sum is left: of four neighbours
-                    sum[0] += __shfl_xor_sync(~0u, sum[0], bit);
-                    continue;
-                }
+            for (int q = 0; q < SUMS / 2; q++) {
+                if (q >= half) continue;  // and not in the loop's head: it is to be unrolled
                 REAL mine = lane & bit ? sum[q + half] : sum[q];
                 REAL other = lane & bit ? sum[q] : sum[q + half];
                 sum[q] = mine + __shfl_xor_sync(~0u, other, bit);
             }
         }
-        const int q = lane / 4, r = q % ROWS, c = o + q / ROWS;
-        if (lane % 4 == 0 && c < outputs) {
+        const int q = lane / SHARE, r = q % ROWS, c = o + q / ROWS;
+        if (lane % SHARE == 0 && c < outputs) {
             REAL value = sum[0] + bias[c];
             if (relu) value = relu_of(value);
-            y[r][c] = value;
+            y[c].of[r] = value;
             if (first + r < rows) made[(first + r) * outputs + c] = value;
         }
     }
     __syncthreads();
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    middle_forward(i64 rows, i64 latent, i64 encoder, i64 decoder, const i64 *table,
-                   const REAL *eps, REAL *noise, REAL *z, double scale, double *partials,
-                   unsigned *arrived, double *kl) {
-    __shared__ REAL one[ROWS][WIDEST], two[ROWS][WIDEST];
-    REAL(*from)[WIDEST] = one, (*to)[WIDEST] = two, (*old)[WIDEST];
-    const i64 first = (i64)blockIdx.x * ROWS, width = table[OUTPUTS];
-    const REAL *made = (const REAL *)table[MADE];
-    for (int r = 0; r < ROWS; r++)
-        for (i64 c = threadIdx.x; c < width; c += THREADS)
-            from[r][c] = first + r < rows ? made[(first + r) * width + c] : (REAL)0;
+// The block's rows of a matrix; zeros beyond its last.
+template <int ROWS>
+__device__ void read_rows(const REAL *matrix, i64 width, Unit<ROWS> *to, i64 first, i64 rows) {
+    for (i64 c = threadIdx.x; c < width; c += THREADS)
+#pragma unroll
+        for (int r = 0; r < ROWS; r++)
+            to[c].of[r] = first + r < rows ? matrix[(first + r) * width + c] : (REAL)0;
     __syncthreads();
+}
+
+template <int ROWS>
+__device__ void middle_forward(i64 rows, i64 latent, i64 encoder, i64 decoder, const i64 *table,
+                               const REAL *eps, REAL *noise, REAL *z, double scale,
+                               double *partials, unsigned *arrived, double *kl) {
+    __shared__ Unit<ROWS> one[WIDEST(ROWS)], two[WIDEST(ROWS)];
+    Unit<ROWS> *from = one, *to = two, *old;
+    const i64 first = (i64)blockIdx.x * ROWS;
+    read_rows((const REAL *)table[MADE], table[OUTPUTS], from, first, rows);
     for (i64 l = 1; l < encoder; l++) {
         forward_rows(table + l * FIELDS, l + 1 < encoder, from, to, first, rows);
         old = from, from = to, to = old;
@@ -623,13 +637,13 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (i64 e = threadIdx.x; e < ROWS * latent; e += THREADS) {
         i64 r = e / latent, c = e % latent, at = (first + r) * latent + c;
         if (first + r >= rows) {
-            to[r][c] = 0;
+            to[c].of[r] = 0;
             continue;
         }
-        REAL u = from[r][c], v = from[r][latent + c];
-        REAL n = exp((REAL)0.5 * v) * eps[at], drawn = u + n;
+        REAL u = from[c].of[r], v = from[latent + c].of[r];
+        REAL n = exp((REAL)0.5 * v) * eps[at];
         noise[at] = n;
-        z[at] = to[r][c] = drawn;
+        z[at] = to[c].of[r] = u + n;
         value += (double)(u * u) + (double)(expm1(v) - v);
     }
     __syncthreads();
@@ -643,86 +657,86 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 
 // dx = dy W for the block's rows. A thread has one column of W; where there are fewer columns than
 // threads, groups of them share the rows of W, and their sums are added in order.
-__device__ void backward_rows(const i64 *layer, const REAL (*dy)[WIDEST], REAL (*dx)[WIDEST]) {
-    __shared__ REAL parts[ROWS][THREADS];
+template <int ROWS>
+__device__ void backward_rows(const i64 *layer, const Unit<ROWS> *dy, Unit<ROWS> *dx) {
+    __shared__ Unit<ROWS> parts[THREADS];
     const int inputs = layer[INPUTS], outputs = layer[OUTPUTS], t = threadIdx.x;
     for (int start = 0; start < inputs; start += THREADS) {
         const int width = inputs - start < THREADS ? inputs - start : THREADS;
         const int groups = THREADS / width, group = t / width;
         const REAL *weight = (const REAL *)layer[WEIGHT] + start + t % width;
-        REAL sum[ROWS];
+        Unit<ROWS> sum;
 #pragma unroll
-        for (int r = 0; r < ROWS; r++) sum[r] = 0;
+        for (int r = 0; r < ROWS; r++) sum.of[r] = 0;
         if (group < groups)
 #pragma unroll 16
             for (int o = group; o < outputs; o += groups) {
-                REAL w = weight[(i64)o * inputs];
+                const REAL w = weight[(i64)o * inputs];
+                const Unit<ROWS> unit = dy[o];
 #pragma unroll
-                for (int r = 0; r < ROWS; r++) sum[r] += dy[r][o] * w;
+                for (int r = 0; r < ROWS; r++) sum.of[r] += unit.of[r] * w;
             }
-#pragma unroll
-        for (int r = 0; r < ROWS; r++) parts[r][t] = sum[r];
+        parts[t] = sum;
         __syncthreads();
         for (int e = t; e < ROWS * width; e += THREADS) {
-            const int r = e / width, c = e % width;
+            const int r = e % ROWS, c = e / ROWS;
             REAL total = 0;
-            for (int g = 0; g < groups; g++) total += parts[r][g * width + c];
-            dx[r][start + c] = total;
+            for (int g = 0; g < groups; g++) total += parts[g * width + c].of[r];
+            dx[start + c].of[r] = total;
         }
         __syncthreads();
     }
 }
 
 // Pass dx, the slope by what a layer made after ReLU, through ReLU: dy, which the layer keeps.
-__device__ void relu_rows(const i64 *layer, REAL (*dx)[WIDEST], i64 first, i64 rows) {
+template <int ROWS>
+__device__ void relu_rows(const i64 *layer, Unit<ROWS> *dx, i64 first, i64 rows) {
     const i64 width = layer[OUTPUTS];
     const REAL *made = (const REAL *)layer[MADE];
     REAL *slope = (REAL *)layer[SLOPE];
-    for (int r = 0; r < ROWS && first + r < rows; r++)
-        for (i64 c = threadIdx.x; c < width; c += THREADS) {
+    for (i64 c = threadIdx.x; c < width; c += THREADS)
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
             const i64 at = (first + r) * width + c;
-            slope[at] = dx[r][c] = relu_backward_of(made[at], dx[r][c]);
+            if (first + r < rows) slope[at] = dx[c].of[r] = relu_backward_of(made[at], dx[c].of[r]);
         }
     __syncthreads();
 }
 
 // The last block ends the step meanwhile, as `finish` does.
-extern "C" __global__ void __launch_bounds__(THREADS)
-    middle_backward(i64 rows, i64 latent, i64 encoder, i64 decoder, const i64 *table,
-                    const REAL *noise, double scale, double *state, const double *nll,
-                    const double *kl) {
-    __shared__ REAL one[ROWS][WIDEST], two[ROWS][WIDEST];
+template <int ROWS>
+__device__ void middle_backward(i64 rows, i64 latent, i64 encoder, i64 decoder, const i64 *table,
+                                const REAL *noise, double scale, double *state, const double *nll,
+                                const double *kl) {
+    __shared__ Unit<ROWS> one[WIDEST(ROWS)], two[WIDEST(ROWS)];
     if (blockIdx.x == gridDim.x - 1) {
         if (threadIdx.x == 0) end_step(state, rows, nll, kl);
         return;
     }
-    REAL(*from)[WIDEST] = one, (*to)[WIDEST] = two, (*old)[WIDEST];
+    Unit<ROWS> *from = one, *to = two, *old;
     const i64 first = (i64)blockIdx.x * ROWS;
-    const i64 *last = table + (encoder + decoder - 1) * FIELDS, width = last[OUTPUTS];
-    for (int r = 0; r < ROWS; r++)
-        for (i64 c = threadIdx.x; c < width; c += THREADS)
-            from[r][c] =
-                first + r < rows ? ((const REAL *)last[SLOPE])[(first + r) * width + c] : (REAL)0;
-    __syncthreads();
+    const i64 *last = table + (encoder + decoder - 1) * FIELDS;
+    read_rows((const REAL *)last[SLOPE], last[OUTPUTS], from, first, rows);
     for (i64 l = encoder + decoder - 1; l >= encoder; l--) {
         backward_rows(table + l * FIELDS, from, to);
         if (l > encoder) relu_rows(table + (l - 1) * FIELDS, to, first, rows);
         old = from, from = to, to = old;
     }
     const i64 *stats = table + (encoder - 1) * FIELDS;
+    const REAL *made = (const REAL *)stats[MADE];
+    REAL *dstats = (REAL *)stats[SLOPE];
     const double beta = state[BETA];
     const REAL slope = (REAL)(beta * scale), half = (REAL)(0.5 * beta * scale);
     for (i64 e = threadIdx.x; e < ROWS * latent; e += THREADS) {
         i64 r = e / latent, c = e % latent, at = (first + r) * 2 * latent + c;
         if (first + r >= rows) {
-            to[r][c] = to[r][latent + c] = 0;
+            to[c].of[r] = to[latent + c].of[r] = 0;
             continue;
         }
-        REAL u = ((const REAL *)stats[MADE])[at], v = ((const REAL *)stats[MADE])[at + latent];
-        REAL d = from[r][c], n = noise[(first + r) * latent + c];
-        REAL *made = (REAL *)stats[SLOPE];
-        made[at] = to[r][c] = u * slope + d;
-        made[at + latent] = to[r][latent + c] = expm1(v) * half + (REAL)0.5 * d * n;
+        REAL u = made[at], v = made[at + latent];
+        REAL d = from[c].of[r], n = noise[(first + r) * latent + c];
+        dstats[at] = to[c].of[r] = u * slope + d;
+        dstats[at + latent] = to[latent + c].of[r] = expm1(v) * half + (REAL)0.5 * d * n;
     }
     __syncthreads();
     old = from, from = to, to = old;
@@ -732,3 +746,20 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         old = from, from = to, to = old;
     }
 }
+
+#define MIDDLE(ROWS)                                                                              \
+    extern "C" __global__ void __launch_bounds__(THREADS) middle_forward_##ROWS(                  \
+        i64 rows, i64 latent, i64 encoder, i64 decoder, const i64 *table, const REAL *eps,        \
+        REAL *noise, REAL *z, double scale, double *partials, unsigned *arrived, double *kl) {    \
+        middle_forward<ROWS>(rows, latent, encoder, decoder, table, eps, noise, z, scale,         \
+                             partials, arrived, kl);                                              \
+    }                                                                                             \
+    extern "C" __global__ void __launch_bounds__(THREADS) middle_backward_##ROWS(                 \
+        i64 rows, i64 latent, i64 encoder, i64 decoder, const i64 *table, const REAL *noise,      \
+        double scale, double *state, const double *nll, const double *kl) {                       \
+        middle_backward<ROWS>(rows, latent, encoder, decoder, table, noise, scale, state, nll,    \
+                              kl);                                                                \
+    }
+MIDDLE(2)
+MIDDLE(4)
+MIDDLE(8)

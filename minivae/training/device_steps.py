@@ -180,7 +180,7 @@ class DeviceSteps:
             vae.dtype,
         )
         if self._fused is not None:
-            self._fused.launch(n)
+            self._fused.launch(n, device.fork if spread else _now)
             return
         self._aside = device.fork if spread else _now
         # beta as an array: a graph must read it on the device.

@@ -9,6 +9,7 @@ device_steps.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from minivae.layers import Linear, ReLU, Sequential
 from minivae.parts.elbo import Elbo
 
 THREADS = 256
-ROWS, WIDEST = 2, 1024  # images of a block, and the widest layer in between: as in kernels.cu
-# Above this many images the weights, read once for each two, cost more than launches (an estimate).
-LARGEST_BATCH = 512
+ROOM = 2048  # numbers of a layer in between that a block can keep, of all its images: kernels.cu
+BLOCKS = 128  # about as many as a large device has multiprocessors: more images a block from there
+# Above this many images a layer's dW is worth more blocks than it has tiles (an estimate).
+GROUPED = 1024
 LIKELIHOODS = ("bernoulli", "continuous-bernoulli")  # those that end a product in kernels.cu
 BUSY = 96  # blocks that leave few multiprocessors without one
 
@@ -81,6 +83,10 @@ class FusedStep:
             self.blocks += across * -(-layer.outputs // (16 * self.side))
         self.table = device.asarray(np.array(rows, np.int64))
 
+    @property
+    def _rows(self) -> int:
+        return images_a_block(len(self.x), max(layer.outputs for layer in self.layers[:-1]))
+
     @staticmethod
     def fits(model: Any, adam: Any, batch: int) -> bool:
         """Whether the step of this model can be taken so, at this batch size."""
@@ -90,34 +96,53 @@ class FusedStep:
         layers = [layer for n in networks for layer in n.layers if type(layer) is Linear]
         widths = [layer.outputs for layer in layers[:-1]]
         parts = model.posterior.kind, model.prior.kind
+        rows = images_a_block(batch, max(widths))
         return (
-            batch <= LARGEST_BATCH
-            and max(widths) <= WIDEST
+            # Every block reads all weights: no more than two blocks a multiprocessor, or eight
+            # images for each reading.
+            (rows == 8 or batch <= 2 * BLOCKS * rows)
             and type(model.bound) is Elbo
             and parts == ("gaussian", "normal")
             and model.likelihood.kind in LIKELIHOODS
             and not adam.decay
         )
 
-    def launch(self, n: int) -> None:
-        """Launch a step of the first n images, which ends with the sums and the step's number."""
+    def launch(self, n: int, aside: Callable[[Callable[[], None]], None]) -> None:
+        """Launch a step of the first n images, which ends with the sums and the step's number.
+
+        `aside` takes what may run beside what follows, until the device's `join`.
+        """
         for layer, given in zip(self.layers, self.inputs, strict=True):
             layer.x = given[:n]  # for whoever looks for them (watch.py)
         self.device.hold((*self.made, *self.slopes))  # the table points to them
-        scale, blocks, adam = 1 / n, -(-n // ROWS), self.adam
+        grouped, adam = n <= GROUPED, self.adam
+        scale, rows = 1 / n, self._rows
+        blocks = -(-n // rows)
         sums = self.partials, self.arrived
         middle = n, self.z.shape[1], len(self.encoder), len(self.decoder) - 1, self.table
 
         self._first(n)
         noise = self.eps, self.noise, self.z
-        self._launch("middle_forward", blocks, *middle, *noise, scale, *sums, self.kl)
+        self._launch(f"middle_forward_{rows}", blocks, *middle, *noise, scale, *sums, self.kl)
         nll = self._last(n, scale) if self.eta is None else self._last_by_library(n, scale)
+        if not grouped:
+            self._gradients(n, len(self.layers) - 1, aside)
         self._back(n)
         ends = self.noise, scale, self.state, nll, self.kl
-        self._launch("middle_backward", blocks + 1, *middle, *ends)
+        self._launch(f"middle_backward_{rows}", blocks + 1, *middle, *ends)
         vectors = adam.theta, adam.grad, adam.m, adam.v
-        arguments = n, len(self.layers), self.table, *vectors, self.constants
-        self._launch(f"gradients_{self.side}", self.blocks, *arguments)
+        if grouped:
+            arguments = n, len(self.layers), self.table, *vectors, self.constants
+            self._launch(f"gradients_{self.side}", self.blocks, *arguments)
+            return
+        for i in reversed(range(len(self.layers) - 1)):
+            self._gradients(n, i, aside)
+        self.device.join()
+        self.formulas.adam_on_device(*vectors, self.constants)
+
+    def _gradients(self, n: int, i: int, aside: Callable[[Callable[[], None]], None]) -> None:
+        self.layers[i].dy = self.slopes[i][:n]
+        aside(self.layers[i].gradients)
 
     def _launch(self, kernel: str, grid: int | tuple[int, ...], *arguments: Any) -> None:
         grid = grid if isinstance(grid, tuple) else (grid,)
@@ -167,6 +192,13 @@ class FusedStep:
         else:
             self.products(self.slopes[-1][:n], weight, dx)
             self.formulas.relu_backward(made, dx, slope)
+
+
+def images_a_block(batch: int, widest: int) -> int:
+    """Return how many images a block passes through the middle; 0 if a layer is too wide."""
+    fitting = [rows for rows in (2, 4, 8) if widest <= ROOM // rows]
+    enough = [rows for rows in fitting if batch <= BLOCKS * rows]
+    return enough[0] if enough else max(fitting, default=0)
 
 
 def _perceptron(layers: list[Any]) -> bool:
