@@ -232,12 +232,13 @@ class VAE(Layer):
         vars(again).update(copy.deepcopy(vars(self), memo) | {"_idle": []})
         return again
 
-    def plain(self, what: str) -> None:
+    def plain(self, what: str, labels: bool = False) -> None:
         """Raise ArgumentError unless the networks are widths with ReLU between them.
 
-        `what` names who knows no others: "the explorer's page".
+        `what` names who knows no others: "the explorer's page"; `labels` whether it knows these.
         """
-        widths = all(isinstance(one, int) for one in self.hidden) and not self.condition
+        widths = all(isinstance(one, int) for one in self.hidden)
+        widths = widths and (labels or not self.condition)
         if not (widths and self.activation == "relu" and self.norm == "none"):
             raise ArgumentError(
                 f"{what} knows widths with ReLU between them alone, such as --hidden 256,128: this "

@@ -174,3 +174,13 @@ def test_bad_input_gets_one_line_and_leaves_nothing(run, tmp_path, command):
         assert result.stderr.count("\n") == 1
         assert result.stdout == ""
     assert sorted(tmp_path.iterdir()) == sorted([*before, other, tmp_path / "file"])
+
+
+def test_a_model_that_is_told_labels_has_a_switch():
+    vae, labels = VAE(63, hidden=(4,), latent=3, condition=(2, 5)), np.array([2, 5] * 30)
+    page = explore_page(vae, made_up((7, 9), labels=labels), "a run")
+    assert facts_of(page)["labels"] == [2, 5]
+    assert '<select id="told"><option>2</option><option>5</option></select>' in page
+    np.testing.assert_array_equal(blob(page, "weights", "<f4"), vae.theta)
+    with pytest.raises(ArgumentError, match="no labels"):
+        explore_page(vae, made_up((7, 9)), "a run")

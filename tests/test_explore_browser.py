@@ -261,3 +261,20 @@ def test_a_phone(tmp_path, small):
         quiet(browser, path)
     finally:
         browser.close()
+
+
+def test_the_label_that_the_model_is_told(browser, tmp_path):
+    vae = VAE(63, hidden=(9, 5), latent=3, condition=4)
+    vae.theta[...] *= 3
+    rng, shown = np.random.default_rng(0), set()
+    path = opened(browser, tmp_path, vae, made_up((7, 9)))
+    x, eps = rng.random(63), rng.standard_normal((2, 3))
+    for code in (3, 0, 2):
+        browser.value(
+            f"(() => {{ const told = document.getElementById('told'); told.selectedIndex = {code};"
+            "told.dispatchEvent(new Event('change')); return 0; })()"
+        )
+        compare(browser, vae.given(code), x, eps)
+        shown.add(browser.value("document.getElementById('nll').textContent"))
+    assert len(shown) == 3  # the drawing's loss follows
+    quiet(browser, path)

@@ -40,17 +40,30 @@ const between = (() => {
     to: thumbnails(byId("to"), (n) => choose("to", n)),
   };
 
-  function start() {
-    byId("strip").replaceChildren(...strip.map(({ button }) => button));
-    slider.addEventListener("input", redrawSoon);
+  function again() {
     choose("from", chosen.from);
     choose("to", chosen.to);
   }
 
-  return { start, redraw };
+  function start() {
+    byId("strip").replaceChildren(...strip.map(({ button }) => button));
+    slider.addEventListener("input", redrawSoon);
+    again();
+  }
+
+  return { start, redraw, again };
 })();
 
 space.start();
 drawing.start();
 between.start();
+const told = byId("told"); // where the model is told labels
+if (told) {
+  told.addEventListener("change", () => {
+    tell(told.selectedIndex);
+    space.redraw();
+    drawing.redraw();
+    between.again();
+  });
+}
 window.minivae = { facts, encode, decode, loss, space, drawing, between };

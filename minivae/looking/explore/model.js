@@ -39,13 +39,26 @@ function readNetworks() {
   for (const name of ["encoder", "decoder"]) {
     networks[name] = facts[name].slice(1).map((outputs, i) => {
       const inputs = facts[name][i];
-      return { inputs, outputs, weight: readWeight(outputs, inputs), bias: take(Float32Array, outputs) };
+      const layer = { inputs, outputs, weight: readWeight(outputs, inputs), bias: take(Float32Array, outputs) };
+      if (facts.labels.length && i === 0) {
+        layer.own = layer.bias;
+        layer.rows = readWeight(facts.labels.length, outputs);
+      }
+      return layer;
     });
   }
   return networks;
 }
 
 const networks = readNetworks();
+
+// A model that is told labels adds a row of weights for each: here it becomes part of the bias.
+function tell(k) {
+  for (const [layer] of Object.values(networks)) {
+    layer.bias = layer.own.map((b, i) => b + layer.rows[k * layer.outputs + i]);
+  }
+}
+if (facts.labels.length) tell(0);
 
 // y = W x + b, layer after layer, with max(., 0) between them.
 function forward(layers, x) {

@@ -45,7 +45,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
         If images and model do not fit, a weight is no finite number, or the page would grow past
         3 MB.
     """
-    vae.plain("the explorer's page")
+    vae.plain("the explorer's page", labels=True)
     if data.test.shape[1] != vae.pixels:
         raise ArgumentError(
             f"the model takes images of {vae.pixels} pixels, those of {shown(data.name)} have "
@@ -55,7 +55,10 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
     weights = {name: vae.backend.to_host(view) for name, view in vae.params.items()}
     rows = _spread(len(data.test), IMAGES)
     x = data.pixels(rows=rows, binarize=binarize)
-    mu, logvar = vae.encode(x)
+    if vae.condition and data.test_labels is None:
+        raise ArgumentError(f"{shown(data.name)} has no labels, and the model is told them")
+    told = vae.given(data.test_labels[rows]) if vae.condition else vae
+    mu, logvar = told.encode(x)
     finite = [np.isfinite(array).all() for array in (*weights.values(), mu, logvar)]
     if not all(finite):
         raise ArgumentError("the model's weights or its mu are no finite numbers: train it anew")
@@ -73,6 +76,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
     facts = {
         "image_shape": list(data.image_shape),
         "latent": vae.latent,
+        "labels": list(vae.condition),
         "encoder": [vae.pixels, *vae.hidden, 2 * vae.latent],
         "decoder": [vae.latent, *reversed(vae.hidden), vae.likelihood.width * vae.pixels],
         "draws": DRAWS,
@@ -84,6 +88,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
         "title": html.escape(title := shown(title)),
         "facts": html.escape(_summary(vae, data)),
         "by_label": "" if data.test_labels is None else ", coloured by label",
+        "told": _switch(vae.condition),
         "axes": _axes_line(plane),
         "draws": str(DRAWS),
         "mus": _base64(mu[dots].astype("<f4")),
@@ -131,6 +136,17 @@ def _map(mu: np.ndarray, plane: Plane) -> dict[str, Any]:
         "order": order.tolist(),
         "variance": variance.tolist(),
     }
+
+
+def _switch(labels: tuple[int, ...]) -> str:
+    """Return the choice of the label that a model is told, if it takes any."""
+    if not labels:
+        return ""
+    options = "".join(f"<option>{label}</option>" for label in labels)
+    return (
+        '\n      <p><label for="told">Label told to encoder and decoder</label> '
+        f'<select id="told">{options}</select></p>'
+    )
 
 
 def _axes_line(plane: Plane) -> str:
@@ -187,9 +203,10 @@ def _pack(weights: dict[str, np.ndarray], storage: str) -> tuple[bytes, dict[str
 def _storage_line(vae: VAE, kept: dict[str, np.ndarray], storage: str, x: np.ndarray) -> str:
     if storage == "float32":
         return "The weights are stored as they were trained, as 32-bit floats."
-    copy = VAE(vae.pixels, vae.hidden, vae.latent)
+    copy = VAE(vae.pixels, vae.hidden, vae.latent, condition=vae.condition)
     for name, array in kept.items():
         copy.params[name][...] = array
+    vae, copy = vae.in_turn(len(x)), copy.in_turn(len(x))
     mu = vae.encode(x)[0]
     off_mu = abs(copy.encode(x)[0] - mu).max()
     off_pixel = abs(copy.decode(mu) - vae.decode(mu)).max()
