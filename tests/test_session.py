@@ -279,3 +279,35 @@ def test_a_log_that_cannot_be_written_does_not_end_a_training(tmp_path):
     )
     assert "log.jsonl cannot be written" in done.stderr
     assert len(minivae.Run(out).history) == 2
+
+
+# --- data that Python holds, and where rows came from ------------------------------------------
+
+
+def test_train_takes_arrays():
+    made = []
+    for data in (DATA.train, minivae.load_data(DATA.train)):
+        vae = model()
+        minivae.train(vae, data, 1, threads=1).run(progress=False)
+        made.append(vae.theta)
+    np.testing.assert_array_equal(*made)
+
+
+def test_encode_keeps_rows_and_names_of_files(tmp_path):
+    Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i, image in enumerate(runs.images(30)):
+        Image.fromarray(image.reshape(6, 6)).save(folder / f"{i:02d}.png")
+    vae = model()
+    minivae.save(tmp_path / "vae.npz", vae)
+    out = tmp_path / "codes.npz"
+    invoke("encode", tmp_path / "vae.npz", "--data", folder, "--out", out)
+    with np.load(out) as codes:
+        rows = np.concatenate([codes["train_rows"], codes["test_rows"]])
+        assert sorted(rows) == list(range(30)) and len(codes["test_rows"]) == 3
+        for part in ("train", "test"):
+            rows = codes[f"{part}_rows"]
+            assert codes[f"{part}_files"].tolist() == [f"{row:02d}.png" for row in rows]
+            mu, _ = vae.encode(runs.images(30)[rows])
+            np.testing.assert_allclose(codes[f"{part}_mu"], mu, atol=1e-6)

@@ -15,6 +15,7 @@ from minivae.cli.common import (
     load_run,
     load_run_data,
     run_argument,
+    say,
     tell,
 )
 from minivae.errors import shown
@@ -49,4 +50,8 @@ def export(run: Path, to: str, data: str | None, image_size: str | None, out: Pa
         files = write(saved.vae, to, out, data=loaded, title=run.name, binarize=binarize)
     else:
         files = write(saved.vae, to, out)
+    if saved.units is not None:
+        say(
+            "note: the exported model takes and gives numbers as the run scaled them, not the data's"
+        )
     tell(", ".join(shown(file) for file in files))

@@ -273,17 +273,26 @@ def interpolate(
 @image_size_option
 @out_option(None, required=True, help="The .npz file to write.")
 def encode(run: Path, data: str | None, image_size: str | None, out: Path) -> None:
-    """Write mu and log variance of every image, and labels where there are any, to an .npz."""
+    """Write mu and log variance of every image, its row in the data, and its label, to an .npz.
+
+    Of a folder of pictures also the names of the files.
+    """
     import numpy as np
 
+    from minivae.data.pictures import find_pictures
     from minivae.storage.files import replacing
 
     saved = load_run(run)
     loaded = load_run_data(saved, data, image_size)
+    folder = Path(data or saved.config.get("data", {}).get("source") or "mnist")
+    names = np.array([file.name for file in find_pictures(folder)] if folder.is_dir() else [])
     arrays: dict[str, Any] = {}
-    for part in ("train", "test"):
+    for k, part in enumerate(("train", "test")):
         mu, logvar = encode_part(saved.vae, loaded, part)
-        arrays |= {f"{part}_mu": mu, f"{part}_logvar": logvar}
+        rows = np.arange(len(mu)) if loaded.places is None else loaded.places[k]
+        arrays |= {f"{part}_mu": mu, f"{part}_logvar": logvar, f"{part}_rows": rows}
+        if len(names) == len(loaded.train) + len(loaded.test):  # none was skipped
+            arrays[f"{part}_files"] = names[rows]
         labels = getattr(loaded, f"{part}_labels")
         if labels is not None:
             arrays[f"{part}_labels"] = labels

@@ -50,6 +50,8 @@ class Dataset:
     units
         What made the rows of a table's columns, or of numbers of another range, and makes them
         again; None where they are as they came.
+    places
+        Which rows of the source the two parts are, where its test part was held out of them.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Dataset:
     test_labels: np.ndarray | None
     image_shape: tuple[int, int]
     units: Table | Scale | None = None
+    places: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays of other shapes and types; their numbers are looked at by `load_data`."""
@@ -229,8 +232,8 @@ def load_data(
         cells = read_columns(source, units.kinds() if units else kinds)
         units = units or Table.learn(cells, shown(name), drop, category)
         rows = units.rows(cells, shown(name))
-        train, _, test, _ = _hold_out(rows, None, seed, shown(name), say, "rows")
-        return Dataset(name, train, test, None, None, (1, units.width), units)
+        train, _, test, _, places = _hold_out(rows, None, seed, shown(name), say, "rows")
+        return Dataset(name, train, test, None, None, (1, units.width), units, places)
     if len(drop) or len(category):
         raise ArgumentError("columns are a table's: give a .csv or .parquet file, or a DataFrame")
     size = parse_size(image_size)
@@ -255,6 +258,7 @@ def load_data(
 
     x_train = read(x_train, size, f"{where}: the training part")
     y_train = _labels(y_train, len(x_train), f"{where}: the training part")
+    places = None
     if x_test is not None:
         x_test = read(x_test, shape, f"{where}: the test part")
         if x_test.dtype != x_train.dtype:
@@ -264,11 +268,11 @@ def load_data(
             )
         y_test = _labels(y_test, len(x_test), f"{where}: the test part")
     else:
-        x_train, y_train, x_test, y_test = _hold_out(x_train, y_train, seed, where, say)
+        x_train, y_train, x_test, y_test, places = _hold_out(x_train, y_train, seed, where, say)
     if x_train.dtype == np.uint8 and not isinstance(x_train, RowSubset) and x_train.max() <= 1:
         say(f"{where}: no pixel is above 1 of 255, so all are nearly black; "
             f"save 0 and 1 as booleans or floats")  # fmt: skip
-    return Dataset(name, x_train, x_test, y_train, y_test, shape, units)
+    return Dataset(name, x_train, x_test, y_train, y_test, shape, units, places)
 
 
 def load_rows(
@@ -431,5 +435,5 @@ def _hold_out(
     say(f"no test part: {count:,} of {len(x):,} {what} held out for testing (seed {seed})")
     y_train, y_test = (None, None) if y is None else (y[train], y[test])
     if _map_of(x) is not None:
-        return RowSubset(x, train), y_train, RowSubset(x, test), y_test
-    return x[train], y_train, x[test], y_test
+        return RowSubset(x, train), y_train, RowSubset(x, test), y_test, (train, test)
+    return x[train], y_train, x[test], y_test, (train, test)
