@@ -51,7 +51,5 @@ def export(run: Path, to: str, data: str | None, image_size: str | None, out: Pa
     else:
         files = write(saved.vae, to, out)
     if saved.units is not None:
-        say(
-            "note: the exported model takes and gives numbers as the run scaled them, not the data's"
-        )
+        say("note: the exported model takes and gives numbers as the run scaled them")
     tell(", ".join(shown(file) for file in files))
