@@ -100,6 +100,7 @@ def view(array):
         + array.itemsize
     )
     raw = (ctypes.c_char * size).from_address(low)
+    raw.owner = array  # whose memory it is
     return np.ndarray(array.shape, array.dtype, raw, 0, array.strides)
 
 
