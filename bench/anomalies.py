@@ -1,10 +1,10 @@
 """Anomalies and embeddings on sets that come with scikit-learn: beside IsolationForest and PCA.
 
-A half of the normal rows is trained on, chosen by the seed; the other half and all anomalies are
+A share of the normal rows is trained on, chosen by the seed; the others and all anomalies are
 scored. minivae is used as `minivae train --data FILE.csv` does without options. Of ten digits the
 seed's is the anomaly; they are pictures, used as with `--scale minmax`.
 
-    python bench/anomalies.py [--seeds 10] [--steps 3000]
+    python bench/anomalies.py [--seeds 10] [--steps 3000] [--share 0.8]
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def trained(
     return vae, lambda x: load_rows(given(x), data.units)[0]
 
 
-def table(seeds: int, steps: int) -> Iterator[str]:
+def table(seeds: int, steps: int, share: float) -> Iterator[str]:
     """Yield the lines of the table of anomalies."""
 
     def minivae(beta: float) -> Score:
@@ -106,9 +106,9 @@ def table(seeds: int, steps: int) -> Iterator[str]:
             for seed in range(seeds):
                 x, strange = rows(name, seed)
                 normal = np.random.default_rng(seed).permutation(np.flatnonzero(~strange))
-                half = len(normal) // 2
-                test = np.r_[normal[half:], np.flatnonzero(strange)]
-                found.append(roc_auc_score(strange[test], score(x[normal[:half]], x[test], seed)))
+                cut = int(share * len(normal))
+                test = np.r_[normal[cut:], np.flatnonzero(strange)]
+                found.append(roc_auc_score(strange[test], score(x[normal[:cut]], x[test], seed)))
             cells.append(spread(found))
         yield f"| {what} | {' | '.join(cells)} |"
 
@@ -151,13 +151,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--share", type=float, default=0.8)
     asked = parser.parse_args()
     unpin()
     warnings.simplefilter("ignore")
     print(describe("numpy", "scikit-learn"))
-    for lines in (table, embeddings):
+    for lines in (
+        table(asked.seeds, asked.steps, asked.share),
+        embeddings(asked.seeds, asked.steps),
+    ):
         print()
-        for line in lines(asked.seeds, asked.steps):
+        for line in lines:
             print(line, flush=True)
 
 

@@ -187,7 +187,7 @@ def similar(
     if isinstance(saved.units, Table):
         found = {name: column[chosen] for name, column in cells.items()}
     else:
-        found = decoded(rows[chosen], saved.units)
+        found = decoded(saved.vae._images(rows[chosen]), saved.units)
     return order, distances[order], found
 
 

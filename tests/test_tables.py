@@ -394,6 +394,10 @@ def test_neighbours_walks_and_reconstructions(trained, tmp_path):
     assert rows["height"].tolist() == columns["height"][[4, *numbers]].tolist()
     with pytest.raises(ArgumentError, match="no row 50: they are 0 to 49"):
         jobs.similar(saved, columns, 50)
+    images = np.random.default_rng(0).integers(0, 256, (9, 36)).astype(np.uint8)
+    model = checkpoint.Checkpoint(VAE(36, (4,), 2), {}, None)
+    numbers, _, rows = jobs.similar(model, images, 2, 4)
+    np.testing.assert_allclose(rows, images[[2, *numbers]] / 255, rtol=1e-6)
     out = tmp_path / "walk.csv"
     done = run("interpolate", trained / "run", "--from", 0, "--to", 5, "-n", 6, "--out", out)
     assert done.exit_code == 0, done.output

@@ -350,7 +350,7 @@ def train(
     from minivae.data import NAMES, load_data
     from minivae.data.tables import Table
     from minivae.runs import checkpoint
-    from minivae.runs.directory import RunDirectory
+    from minivae.runs.directory import Cadence, RunDirectory
     from minivae.runs.logs import open_log
     from minivae.runs.snapshots import FILE, Snapshots, discard
     from minivae.training import Training
@@ -392,6 +392,8 @@ def train(
                 if snapshots:
                     raise click.UsageError("--snapshots are pictures, and a table has none")
                 hidden, latent, batch_size, epochs, threads = for_table(ctx, len(loaded.train))
+                if not _given(ctx, "every"):  # an epoch takes less time than a checkpoint
+                    every = Cadence(max(1, epochs // 20))
             if loaded.units is not None and not _given(ctx, "likelihood"):
                 likelihood = loaded.units.likelihood
             schedule = beta if isinstance(beta, str) else ""
@@ -464,7 +466,8 @@ def train(
                         f"the images held out were explained best after epoch "
                         f"{training.best_epoch}: the parameters are those of then"
                     )
-                tell(f"test loss {last.test_loss:.2f} nats per image; results in {shown(folder)}")
+                what = "row" if isinstance(loaded.units, Table) else "image"
+                tell(f"test loss {last.test_loss:.2f} nats per {what}; results in {shown(folder)}")
 
 
 def for_table(ctx: click.Context, rows: int) -> tuple[Any, ...]:

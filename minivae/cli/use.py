@@ -69,6 +69,7 @@ def evaluate(
 ) -> None:
     """Print a model's loss on a data set, with the conditions of the number."""
     from minivae.cli.progress import Count
+    from minivae.data.tables import Table
     from minivae.looking.latent import active_units
     from minivae.runs.run import elbo, settings
     from minivae.training import evaluate as evaluate_rows
@@ -109,7 +110,8 @@ def evaluate(
         result["log_likelihood"] = {
             "mean": float(values.mean()), "standard_error": error, "samples": samples
         }  # fmt: skip
-    unit = "nats per image"
+    what = "row" if isinstance(saved.units, Table) else "image"
+    unit = f"nats per {what}"
     if saved.vae.likelihood.unit == "bits a pixel":
         result["bits_per_pixel"] = terms.loss / saved.vae.pixels / math.log(2)
         unit += f" ({result['bits_per_pixel']:.3f} bits a pixel)"
@@ -117,19 +119,23 @@ def evaluate(
         print_json(result)
         return
     unit += "" if saved.vae.likelihood.discrete else " (a density's: may be negative)"
-    pixels = {"none": "grey pixels", "threshold": "pixels cut at 0.5", "sampled": "sampled pixels"}
+    pixels = {
+        "none": "grey pixels" if what == "image" else "standardised",
+        "threshold": "pixels cut at 0.5",
+        "sampled": "sampled pixels",
+    }
     tell(
         f"loss {terms.loss:.2f}  nll {terms.nll:.2f}  kl {terms.kl:.2f}  {unit}\n"
-        f"on {len(rows):,} {part} images of {shown(loaded.name)}, {pixels[binarize]}, "
-        f"beta {saved.vae.beta:g}, {'one draw' if draws == 1 else f'{draws} draws'} of z an image "
+        f"on {len(rows):,} {part} {what}s of {shown(loaded.name)}, {pixels[binarize]}, "
+        f"beta {saved.vae.beta:g}, {'one draw' if draws == 1 else f'{draws} draws'} of z each "
         f"(seed {seed})\n"
         f"{active} of {saved.vae.latent} latent units active (variance of mu above 0.01)"
     )
     if samples is not None:
-        spread = "" if error is None else f" ± {error:.2f} (standard error over images)"
+        spread = "" if error is None else f" ± {error:.2f} (standard error over {what}s)"
         tell(
-            f"log p(x) {values.mean():.2f}{spread} nats per image, by importance sampling with "
-            f"{samples:,} draws of z an image"
+            f"log p(x) {values.mean():.2f}{spread} nats per {what}, by importance sampling with "
+            f"{samples:,} draws of z each"
         )
 
 

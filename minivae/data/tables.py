@@ -111,7 +111,7 @@ class Table:
             if name not in names and name not in self.dropped:
                 raise DataError(
                     f"{where} has the column {shown(name)!r}, which was not there in training: "
-                    f"leave it out ({options([name])})"
+                    f"take it out, or name it ({options([name])}: anomalies, impute, similar)"
                 )
         n = len(self.numbers)
         x = np.zeros((len(cells[names[0]]), self.width), np.float32)
