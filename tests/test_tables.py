@@ -336,6 +336,7 @@ def test_a_score_depends_on_its_row_alone_and_is_the_importance_bound(trained):
     turned = {name: column[::-1] for name, column in columns.items()}
     np.testing.assert_allclose(jobs.anomalies(trained / "run", turned).scores[::-1], found.scores,
                                rtol=1e-10)  # fmt: skip
+    assert (abs(found.weights.mean(axis=0)) < 0.3).all()  # beside what a column adds usually
     last = {name: column[290:] for name, column in columns.items()}
     alone = jobs.anomalies(trained / "run", last)
     np.testing.assert_allclose(alone.scores, found.scores[290:], rtol=1e-10)
@@ -343,6 +344,22 @@ def test_a_score_depends_on_its_row_alone_and_is_the_importance_bound(trained):
     saved = checkpoint.read(trained / "run")
     bound = saved.vae.log_likelihood(saved.units.rows(columns, "new"), 100)
     assert -found.scores.mean() == pytest.approx(bound.mean(), abs=0.1)
+
+
+def test_means_are_weighted_by_how_well_a_draw_explains_the_row():
+    """By the definition; the variances are 1 at first, but for the floor's 6e-6."""
+    vae = VAE(4, (5,), 2, likelihood="table:2", dtype="float64", seed=1)
+    rng = np.random.default_rng(0)
+    x, eps = np.hstack([3 * rng.normal(size=(3, 2)), np.zeros((3, 2))]), rng.normal(size=(7, 2))
+    log_p, means = jobs.weighted(vae.twin(), x, eps, lambda eta, x: eta)
+    mu, logvar = vae.encode(x)
+    z = mu + np.exp(logvar / 2) * eps[:, None]
+    eta = np.array([vae.decode(one) for one in z])[:, :, :2]
+    log_w = -0.5 * ((x[:, :2] - eta) ** 2 + np.log(2 * np.pi)).sum(axis=2)
+    log_w += -0.5 * (z**2).sum(axis=2) + 0.5 * (eps[:, None] ** 2 + logvar).sum(axis=2)
+    w = np.exp(log_w) / np.exp(log_w).sum(axis=0)
+    np.testing.assert_allclose(log_p, np.log(np.exp(log_w).mean(axis=0)), rtol=1e-4)
+    np.testing.assert_allclose(means[:, :2], (w[:, :, None] * eta).sum(axis=0), rtol=1e-4)
 
 
 def test_holes_are_filled_from_what_is_there(trained, tmp_path):
