@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 
 from minivae import VAE, Adam, load_data
+from minivae.data.pixels import Source, gather
 from minivae.noise import RowNoise, permutation
+from minivae.training.ranks import Ranks
+from minivae.training.steps import Steps
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 # Beside the interpreter first: there the wheels of an MPI put theirs.
@@ -177,6 +180,25 @@ def test_numbers_that_go_wrong_between_meetings_are_named_by_all(data, tmp_path)
     done = run(train(2, data, tmp_path / "out", *options))
     assert done.returncode != 0
     assert "is not finite at epoch 1, step 2, first in" in done.stderr
+
+
+def test_a_rank_gathers_its_rows_of_a_batch_and_no_others(monkeypatch):
+    seen = []
+
+    def gathering(rows, indices, *arrays, **settings):
+        seen.extend(indices)
+        return gather(rows, indices, *arrays, **settings)
+
+    monkeypatch.setattr("minivae.training.steps.gather", gathering)
+    ranks = object.__new__(Ranks)  # the second of two, with nobody to add to
+    ranks.rank, ranks.size, ranks.add = 1, 2, lambda array: None
+    vae = VAE(30, hidden=(12, 8), latent=4)
+    images, order = np.random.default_rng(0).random((70, 30)), permutation(0, "order", 0, 70)
+    steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(images), 20, 1, ranks)
+    steps.begin(order, RowNoise(0, "eps"), RowNoise(0, "binarize"))
+    for i in range(4):
+        steps.step(i)
+    assert seen == [*order[10:20], *order[30:40], *order[50:60], *order[65:70]]
 
 
 def test_ranks_that_disagree_are_refused(data, tmp_path):
