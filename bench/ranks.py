@@ -139,7 +139,9 @@ def main() -> None:
     for name in shared[1]:
         took = [forked[name][0], *(shared[n][name][0] for n in (1, 2, 4))]
         print(f"| {name} | " + " | ".join(f"{1e3 * t:.2f}" for t in took) + " |")
-    print("\n| bytes summed by two ranks | " + " | ".join(f"{size:,}" for size in sorted(sums)))
+    print(
+        "\n| bytes summed by two ranks | " + " | ".join(f"{size:,}" for size in sorted(sums)), "|"
+    )
     print("|---" * (1 + len(sums)) + "|")
     print("| us | " + " | ".join(f"{1e6 * sums[size]:.0f}" for size in sorted(sums)) + " |")
 
