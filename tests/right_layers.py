@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minivae.gradcheck.gallery.linear import Linear
-from minivae.gradcheck.gallery.other import ReLU
+from minivae.gradcheck.gallery.linear import PlainLinear
+from minivae.gradcheck.gallery.other import PlainReLU
 from minivae.gradcheck.suite import KL, Reconstruction, Sampler
 from minivae.layers import Linear as BuiltIn
 from minivae.layers import ReLU as BuiltInReLU
@@ -102,8 +102,8 @@ def draw(rng):
     x = values(rows, width)
     seed = int(rng.integers(1000))
     kinds = [
-        lambda: (Linear(width, out, dtype), (x,)),
-        lambda: (ReLU(), (x,)),
+        lambda: (PlainLinear(width, out, dtype), (x,)),
+        lambda: (PlainReLU(), (x,)),
         lambda: (Softplus(), (x,)),
         lambda: (LayerNorm(width, dtype), (x,)),
         lambda: (SoftmaxLoss(), (values(rows, width, size=2), rng.integers(0, width, rows))),

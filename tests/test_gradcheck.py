@@ -12,8 +12,8 @@ from minivae.gradcheck import (
     check_function,
 )
 from minivae.gradcheck.clone import clone
-from minivae.gradcheck.gallery.linear import Linear
-from minivae.gradcheck.gallery.other import ReLU
+from minivae.gradcheck.gallery.linear import PlainLinear
+from minivae.gradcheck.gallery.other import PlainReLU
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(6, 4))
@@ -59,7 +59,7 @@ class Flat:
 
 
 def test_a_right_layer_passes_by_the_complex_step():
-    report = check(Linear(), X)
+    report = check(PlainLinear(), X)
     assert report.passed
     assert [e.name for e in report.entries] == ["x", "weight", "bias"]
     for entry in report.entries:
@@ -77,7 +77,7 @@ def test_where_forward_takes_no_complex_numbers_differences_serve():
 
 
 def test_an_entry_names_the_worst_place_and_both_values():
-    class OneWrong(Linear):
+    class OneWrong(PlainLinear):
         def backward(self, dy):
             dx = super().backward(dy)
             self.grads["weight"][2, 1] += 5
@@ -96,7 +96,7 @@ def test_an_entry_names_the_worst_place_and_both_values():
 
 @pytest.mark.parametrize("size", [1e-6, 1e-3, 1.0])
 def test_small_relative_errors_are_seen(size):
-    class Slightly(ReLU):
+    class Slightly(PlainReLU):
         def backward(self, dy):
             return super().backward(dy) * (1 + size)
 
@@ -104,7 +104,7 @@ def test_small_relative_errors_are_seen(size):
 
 
 def test_rounding_is_no_error():
-    class Rounded(ReLU):
+    class Rounded(PlainReLU):
         def backward(self, dy):
             return super().backward(dy) * (1 + 1e-13)
 
@@ -114,7 +114,7 @@ def test_rounding_is_no_error():
 def test_entries_on_a_corner_are_counted_apart():
     x = X.copy()
     x[0, 0] = x[3, 2] = 0.0
-    report = check(ReLU(), x)
+    report = check(PlainReLU(), x)
     assert report.passed
     assert report.entries[0].kinks == 2
     assert report.entries[0].checked == x.size - 2
@@ -141,7 +141,7 @@ def test_close_to_a_corner_the_step_shrinks(near):
 
 
 def test_float32_layers_are_differentiated_in_float64():
-    for layer in (Linear(dtype="float32"), Flat()):
+    for layer in (PlainLinear(dtype="float32"), Flat()):
         report = check(layer, X.astype(np.float32))
         assert report.passed, report
         assert not report.notes
@@ -183,7 +183,7 @@ def test_a_layer_that_insists_on_float32_gets_a_wide_step_and_a_note():
 
 
 def test_large_arrays_are_sampled_and_unsampled_errors_found():
-    class Wide(Linear):
+    class Wide(PlainLinear):
         wrong = None
 
         def backward(self, dy):
@@ -216,7 +216,7 @@ def test_the_layer_is_left_as_it_was():
 
 
 def test_a_layer_that_cannot_be_copied_is_put_back():
-    class Uncopyable(Linear):
+    class Uncopyable(PlainLinear):
         def __deepcopy__(self, memo):
             raise TypeError("no")
 
@@ -263,9 +263,9 @@ def test_steps_follow_the_values():
 
 
 def test_assert_gradients_is_a_plain_pytest_test():
-    assert_gradients(Linear(), X)
+    assert_gradients(PlainLinear(), X)
 
-    class Wrong(Linear):
+    class Wrong(PlainLinear):
         def backward(self, dy):
             return -super().backward(dy)
 
@@ -290,7 +290,7 @@ def test_integer_inputs_are_constants():
     assert "labels" in report.notes[0]
 
 
-class Bad(ReLU):
+class Bad(PlainReLU):
     def __init__(self, forward=None, backward=None):
         self._f, self._b = forward, backward
 
@@ -324,7 +324,7 @@ def test_what_cannot_be_checked_is_said_in_one_line(layer, message):
 
 
 def test_missing_gradients_are_named():
-    class Forgets(Linear):
+    class Forgets(PlainLinear):
         def backward(self, dy):
             self.grads = {"weight": dy.T @ self.x}
             return dy @ self.params["weight"]
@@ -335,7 +335,7 @@ def test_missing_gradients_are_named():
 
 
 def test_a_rebound_parameter_is_found():
-    class Rebound(Linear):
+    class Rebound(PlainLinear):
         def __init__(self):
             super().__init__()
             self.weight = self.params["weight"] - 0.0  # a copy, as W = W - step makes one
@@ -351,12 +351,12 @@ def test_a_rebound_parameter_is_found():
 def test_reports_turn_into_json():
     import json
 
-    report = check(Linear(), X)
+    report = check(PlainLinear(), X)
     read = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert read["passed"] is True
     assert read["entries"][1]["name"] == "weight"
 
 
 def test_the_same_seed_gives_the_same_report():
-    layer, x = Linear(200, 100), RNG.normal(size=(2, 200))
+    layer, x = PlainLinear(200, 100), RNG.normal(size=(2, 200))
     assert str(check(layer, x, seed=4)) == str(check(layer, x, seed=4))

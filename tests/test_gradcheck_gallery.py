@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from minivae.gradcheck import check
+from minivae.gradcheck.gallery.deep import RIGHT
+from minivae.gradcheck.gallery.faults import inputs_of
 from minivae.gradcheck.gallery.run import gallery, print_gallery
 
 
@@ -25,11 +28,16 @@ def test_every_cause_of_the_list_occurs(findings):
     assert wanted <= causes
 
 
-def test_no_certain_name_is_given_to_noise():
-    from minivae.gradcheck import check
-    from minivae.gradcheck.gallery.linear import Linear
+@pytest.mark.parametrize("layer", RIGHT)
+def test_layers_that_faults_are_made_of_are_right(layer):
+    report = check(layer(), *inputs_of(layer, np.random.default_rng(0)))
+    assert report.passed, report
 
-    class Noise(Linear):
+
+def test_no_certain_name_is_given_to_noise():
+    from minivae.gradcheck.gallery.linear import PlainLinear
+
+    class Noise(PlainLinear):
         def backward(self, dy):
             dx = super().backward(dy)
             self.grads["weight"][...] = np.cos(np.arange(16)).reshape(4, 4)

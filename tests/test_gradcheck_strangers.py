@@ -11,8 +11,8 @@ from hypothesis import given, settings
 
 from minivae.gradcheck import GradcheckError, check, check_second, hessian_vector, jacobian
 from minivae.gradcheck import strategies as layers
-from minivae.gradcheck.adaptors import Autograd, Jax, Torch, TrainingStep
-from minivae.gradcheck.gallery.linear import Linear
+from minivae.gradcheck.adaptors import Autograd, Jax, Torch, TrainingStep, adam, momentum
+from minivae.gradcheck.gallery.linear import PlainLinear
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(6, 4))
@@ -219,7 +219,7 @@ def test_causes_are_read_from_the_error(backward, cause):
 
 
 def test_jacobians_are_arrays():
-    layer = Linear()
+    layer = PlainLinear()
     found = jacobian(layer, X)
     assert set(found) == {"x", "weight", "bias"}
     wanted = np.kron(np.eye(6), layer.params["weight"])
@@ -257,6 +257,49 @@ def test_a_training_step_is_checked_by_what_it_does():
     np.testing.assert_array_equal(params["w"], before)
     wrong = TrainingStep(params, loss, lambda x: step(x, -1.0), 0.1)
     assert check(wrong, X).causes == ["sign"]
+
+
+@pytest.mark.parametrize("fault", ["", "dampened", "sign"])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_step_with_momentum(nesterov, fault):
+    params, speed = {"w": RNG.normal(size=4)}, np.zeros(4)
+
+    def step(x):
+        g = 2 * x.T @ (x @ params["w"])
+        speed[...] = 0.9 * speed + (0.1 if fault == "dampened" else 1) * g
+        change = 0.01 * (g + 0.9 * speed if nesterov else speed)
+        params["w"] -= -change if fault == "sign" else change
+
+    def loss(x):
+        return ((x @ params["w"]) ** 2).sum()
+
+    report = check(TrainingStep(params, loss, step, momentum(0.01, nesterov=nesterov)), X)
+    assert report.passed == (not fault), report
+
+
+@pytest.mark.parametrize("fault", ["", "bias correction", "betas", "epsilon", "gradient of a mean"])
+def test_a_step_of_adam(fault):
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    w = torch.nn.Parameter(torch.tensor(RNG.normal(size=4)))
+    betas = (0.99, 0.9) if fault == "betas" else (0.9, 0.99)
+    epsilon = 1e-2 if fault == "epsilon" else 1e-8
+    torch_adam = torch.optim.Adam([w], lr=0.01, betas=betas, eps=epsilon)
+
+    def loss(x):
+        return ((torch.tensor(x) @ w) ** 2 + torch.sin(w).sum()).sum()
+
+    def step(x):
+        torch_adam.zero_grad()
+        (loss(x[:-1]) if fault == "gradient of a mean" else loss(x)).backward()
+        before = w.detach().clone()
+        torch_adam.step()
+        if fault == "bias correction":
+            t = float(torch_adam.state[w]["step"])
+            w.data.copy_(before + (w.data - before) * (1 - 0.9**t) / (1 - 0.99**t) ** 0.5)
+
+    params, rule = {"w": w.data.numpy()}, adam(0.01, 0.9, 0.99)
+    report = check(TrainingStep(params, lambda x: float(loss(x).detach()), step, rule), X)
+    assert report.passed == (not fault), report
 
 
 def test_torch_functions():

@@ -11,6 +11,7 @@ import copy
 import functools
 import json
 import pkgutil
+import signal
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +22,8 @@ import numpy as np
 
 from . import Case
 from .verify import parameters, run
+
+LIMIT = 10  # seconds for one layer
 
 # What one word of the checker may mean among the causes that the cases name.
 MEANS = {
@@ -191,17 +194,30 @@ def named() -> dict[str, Case]:
     return {case.name: case for case in cases()}
 
 
+class TooLongError(BaseException):
+    """A checker that did not end in time; no Exception, so that it cannot be taken for a fault."""
+
+
+def _too_long(*_: object) -> None:
+    raise TooLongError
+
+
 def tried(peer: str, name: str, seed: int) -> dict:
-    """Return what a checker says of one case: passed, failed or crashed, and the words."""
+    """Return what a checker says of one case, if it answers: passed, failed or crashed; words."""
     warnings.simplefilter("ignore")
     case = named()[name]
     inputs = case.inputs(np.random.default_rng(seed))
     begin = time.perf_counter()
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LIMIT)
     try:
         passed, words, text = PEERS[peer](case, inputs, seed)
         said = "passed" if passed else "failed"
+    except TooLongError:
+        said, words, text = "gave no answer", [], f"none in {LIMIT} s"
     except Exception as error:  # a checker that cannot take the layer at all
         said, words, text = "crashed", [], f"{type(error).__name__}: {error}"
+    signal.alarm(0)
     return {
         "name": case.name,
         "right": case.right,

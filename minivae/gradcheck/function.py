@@ -185,7 +185,10 @@ def measure_noise(found: Function) -> None:
     with np.errstate(all="ignore"):
         seen = np.sqrt(np.mean(differences**2, axis=0) / 70)  # 70 = 1 + 16 + 36 + 16 + 1
     seen = np.where(np.isfinite(seen), seen, 0.0)
-    found.noise = np.maximum(seen, found.eps * np.abs(found.base))
+    size = np.abs(found.base)
+    # Where nothing moved, as in 1 + tanh(-15), steps of rounding may be those of a hidden 1.
+    hidden = (seen == 0) & (size > 0)
+    found.noise = np.maximum(seen, found.eps * np.where(hidden, min(size.max(initial=0), 1), size))
 
 
 def coarse(found: Function) -> bool:

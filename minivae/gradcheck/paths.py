@@ -178,6 +178,12 @@ def _turned(
                     " runs over the wrong one",
                     jacobian @ full.swapaxes(one, other).ravel(),
                 )
+        if shape == case.evidence.shape and len(terms) == terms.shape[1]:
+            yield (
+                "missing-term",
+                "only the output at an entry's own place counts: the others' paths are absent",
+                np.diag(terms),
+            )
         for words, group in (("", None), *((f" along axis {axis}", axis) for axis in axes)):
             parts = terms.reshape(len(terms), *shape)
             if group is not None:
@@ -204,7 +210,8 @@ def _one_of(parts: Array, words: str) -> Iterator[tuple[str, str, Array]]:
     yield "missing-term", said.format("last") + words, parts[rows, last]
     yield "missing-term", said.format("first") + words, parts[rows, there.argmax(axis=1)]
     largest = np.abs(parts).argmax(axis=1)
-    yield "missing-term", said.format("largest") + words, parts[rows, largest]
+    only = f"of the terms that meet in one entry only the largest counts{words}"
+    yield "missing-term", only, parts[rows, largest]
     count = np.maximum(there.sum(axis=1), 1)
     yield (
         "scale",

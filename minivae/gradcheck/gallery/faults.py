@@ -1,6 +1,6 @@
 """The faulty layers of the gallery, and the cause by which each should be named.
 
-The layers are in linear_faults.py and other_faults.py, whole models in vae_faults.py.
+The layers are in linear.py, other.py and deep.py, whole models in vae.py.
 """
 
 from __future__ import annotations
@@ -9,6 +9,22 @@ from typing import Any
 
 import numpy as np
 
+from minivae.gradcheck.gallery.deep import (
+    CroppedAtOneEnd,
+    KernelTurned,
+    LabelForgotten,
+    LastUseAlone,
+    LossNotAveraged,
+    MeanIsConstant,
+    MeanPoolNotDivided,
+    NothingThroughTime,
+    PoolSpreads,
+    ScaleForgotten,
+    ScoresNotTurned,
+    SoftmaxByEntry,
+    StatisticsAreConstants,
+    SumOverRows,
+)
 from minivae.gradcheck.gallery.linear import (
     Accumulates,
     BatchAxisKept,
@@ -76,11 +92,29 @@ LAYER_FAULTS: tuple[tuple[type[Any], str], ...] = (
     (DropsAtRandom, "random"),
     (Exchanged, "swapped"),
     (SecondOutputForgotten, "missing-term"),
+    (CroppedAtOneEnd, "shift"),
+    (KernelTurned, "flip"),
+    (PoolSpreads, "mask"),
+    (MeanPoolNotDivided, "scale"),
+    (StatisticsAreConstants, "missing-term"),
+    (MeanIsConstant, "constant"),
+    (SoftmaxByEntry, "missing-term"),
+    (SumOverRows, "mixed"),
+    (ScaleForgotten, "scale"),
+    (ScoresNotTurned, "mixed"),
+    (NothingThroughTime, "mixed"),
+    (LastUseAlone, "missing-term"),
+    (LabelForgotten, "missing-term"),
+    (LossNotAveraged, "scale"),
 )
 
 
 def inputs_of(fault: type[Any], rng: np.random.Generator) -> tuple[Array, ...]:
-    """Return inputs for a layer with that fault: 6 rows of 4."""
+    """Return inputs for a layer: its own kind, or else 6 rows of 4."""
+    if hasattr(fault, "inputs"):
+        return fault.inputs(rng)
+    if hasattr(fault, "shapes"):
+        return tuple(rng.normal(size=shape) for shape in fault.shapes)
     count = 2 if fault is Exchanged else 1
     dtype = "float32" if fault is DoubleForSingle else "float64"
     return tuple(rng.normal(size=(6, 4)).astype(dtype) for _ in range(count))

@@ -10,7 +10,7 @@ import numpy as np
 Array = np.ndarray
 
 
-class Linear:
+class PlainLinear:
     """A correct layer of a student: y = x W^T + b, plain NumPy."""
 
     def __init__(self, inputs: int = 4, outputs: int = 4, dtype: str = "float64") -> None:
@@ -33,7 +33,7 @@ class Linear:
         return dy @ self.params["weight"]
 
 
-class BiasNeverWritten(Linear):
+class BiasNeverWritten(PlainLinear):
     """The bias's gradient is never written."""
 
     def backward(self, dy: Array) -> Array:
@@ -41,7 +41,7 @@ class BiasNeverWritten(Linear):
         return dy @ self.params["weight"]
 
 
-class SignOfTheUpdate(Linear):
+class SignOfTheUpdate(PlainLinear):
     """The weight's gradient has the sign of the update."""
 
     def backward(self, dy: Array) -> Array:
@@ -50,7 +50,7 @@ class SignOfTheUpdate(Linear):
         return dx
 
 
-class MeanTwice(Linear):
+class MeanTwice(PlainLinear):
     """The layer divides by the batch size, though the loss has done so."""
 
     def backward(self, dy: Array) -> Array:
@@ -60,7 +60,7 @@ class MeanTwice(Linear):
         return dx
 
 
-class WeightTransposed(Linear):
+class WeightTransposed(PlainLinear):
     """x^T dy where dy^T x belongs; the shapes agree because the layer is square."""
 
     def backward(self, dy: Array) -> Array:
@@ -69,7 +69,7 @@ class WeightTransposed(Linear):
         return dx
 
 
-class WeightReshaped(Linear):
+class WeightReshaped(PlainLinear):
     """The transposed gradient, reshaped until it fits."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class WeightReshaped(Linear):
         return dx
 
 
-class BatchAxisKept(Linear):
+class BatchAxisKept(PlainLinear):
     """The bias's gradient is not summed over the batch."""
 
     def backward(self, dy: Array) -> Array:
@@ -90,7 +90,7 @@ class BatchAxisKept(Linear):
         return dx
 
 
-class RowForBias(Linear):
+class RowForBias(PlainLinear):
     """The bias's gradient keeps an axis of length 1."""
 
     def backward(self, dy: Array) -> Array:
@@ -99,7 +99,7 @@ class RowForBias(Linear):
         return dx
 
 
-class Accumulates(Linear):
+class Accumulates(PlainLinear):
     """The gradient is added to the one of the step before."""
 
     def backward(self, dy: Array) -> Array:
@@ -108,7 +108,7 @@ class Accumulates(Linear):
         return dy @ self.params["weight"]
 
 
-class FirstInputKept(Linear):
+class FirstInputKept(PlainLinear):
     """The input is remembered once and for all."""
 
     def forward(self, x: Array) -> Array:
@@ -117,7 +117,7 @@ class FirstInputKept(Linear):
         return x @ self.params["weight"].T + self.params["bias"]
 
 
-class InputOneCallLate(Linear):
+class InputOneCallLate(PlainLinear):
     """backward uses the input of the call before."""
 
     def forward(self, x: Array) -> Array:
@@ -125,7 +125,7 @@ class InputOneCallLate(Linear):
         return x @ self.params["weight"].T + self.params["bias"]
 
 
-class WholeBuffer(Linear):
+class WholeBuffer(PlainLinear):
     """A buffer that keeps the rows of a larger batch, all of which are summed."""
 
     def forward(self, x: Array) -> Array:
@@ -142,7 +142,7 @@ class WholeBuffer(Linear):
         return dx
 
 
-class HalfTheBatch(Linear):
+class HalfTheBatch(PlainLinear):
     """Rows past the middle of the batch give no dx: a loop that ends early."""
 
     def backward(self, dy: Array) -> Array:
@@ -151,7 +151,7 @@ class HalfTheBatch(Linear):
         return dx
 
 
-class LastUnitForgotten(Linear):
+class LastUnitForgotten(PlainLinear):
     """range(outputs - 1): the last unit's weights get the gradient of the one before."""
 
     def backward(self, dy: Array) -> Array:
@@ -160,7 +160,7 @@ class LastUnitForgotten(Linear):
         return dx
 
 
-class UpdatesItself(Linear):
+class UpdatesItself(PlainLinear):
     """backward applies the update as well."""
 
     def backward(self, dy: Array) -> Array:
@@ -169,7 +169,7 @@ class UpdatesItself(Linear):
         return dx
 
 
-class WholeNumbers(Linear):
+class WholeNumbers(PlainLinear):
     """The gradient's array was made of whole numbers."""
 
     def backward(self, dy: Array) -> Array:
@@ -179,7 +179,7 @@ class WholeNumbers(Linear):
         return dx
 
 
-class DoubleForSingle(Linear):
+class DoubleForSingle(PlainLinear):
     """A float64 gradient for a float32 weight."""
 
     def __init__(self) -> None:

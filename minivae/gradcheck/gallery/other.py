@@ -10,7 +10,7 @@ import numpy as np
 Array = np.ndarray
 
 
-class ReLU:
+class PlainReLU:
     """A correct ReLU."""
 
     def forward(self, x: Array) -> Array:
@@ -23,21 +23,21 @@ class ReLU:
         return dy * (self.x > 0)
 
 
-class PassesEverything(ReLU):
+class PassesEverything(PlainReLU):
     """The gradient passes where ReLU was closed."""
 
     def backward(self, dy: Array) -> Array:
         return dy.copy()
 
 
-class MaskInverted(ReLU):
+class MaskInverted(PlainReLU):
     """The gradient passes where ReLU was closed, and only there."""
 
     def backward(self, dy: Array) -> Array:
         return dy * (self.x <= 0)
 
 
-class LeakForgotten(ReLU):
+class LeakForgotten(PlainReLU):
     """A leaky forward with the backward of one that does not leak."""
 
     def forward(self, x: Array) -> Array:
@@ -45,7 +45,7 @@ class LeakForgotten(ReLU):
         return np.where(x > 0, x, 0.1 * x)
 
 
-class ChangesGradientInPlace(ReLU):
+class ChangesGradientInPlace(PlainReLU):
     """The output's gradient is overwritten."""
 
     def backward(self, dy: Array) -> Array:
@@ -53,7 +53,7 @@ class ChangesGradientInPlace(ReLU):
         return dy
 
 
-class ChangesInputInPlace(ReLU):
+class ChangesInputInPlace(PlainReLU):
     """The input is overwritten."""
 
     def forward(self, x: Array) -> Array:
@@ -62,14 +62,14 @@ class ChangesInputInPlace(ReLU):
         return x.copy()
 
 
-class ChainForgotten(ReLU):
+class ChainForgotten(PlainReLU):
     """The derivative alone, not times the output's gradient."""
 
     def backward(self, dy: Array) -> Array:
         return (self.x > 0).astype(dy.dtype)
 
 
-class SigmoidOfInput(ReLU):
+class SigmoidOfInput(PlainReLU):
     """sigmoid' = y (1 - y), with the input where the output belongs."""
 
     def forward(self, x: Array) -> Array:
@@ -80,7 +80,7 @@ class SigmoidOfInput(ReLU):
         return dy * self.x * (1 - self.x)
 
 
-class TanhHalved(ReLU):
+class TanhHalved(PlainReLU):
     """tanh(x) with half its derivative."""
 
     def forward(self, x: Array) -> Array:
@@ -91,7 +91,7 @@ class TanhHalved(ReLU):
         return 0.5 * dy * (1 - self.y**2)
 
 
-class MeanNotUndone(ReLU):
+class MeanNotUndone(PlainReLU):
     """The mean over a row, whose backward forgets to divide by its width."""
 
     def forward(self, x: Array) -> Array:
@@ -102,7 +102,7 @@ class MeanNotUndone(ReLU):
         return np.repeat(dy[:, None], self.x.shape[1], axis=1)
 
 
-class SkipForgotten(ReLU):
+class SkipForgotten(PlainReLU):
     """y = x + tanh(x), whose backward knows only the tanh."""
 
     def forward(self, x: Array) -> Array:
@@ -113,7 +113,7 @@ class SkipForgotten(ReLU):
         return dy * (1 - self.y**2)
 
 
-class DropsAtRandom(ReLU):
+class DropsAtRandom(PlainReLU):
     """Dropout that draws its own mask."""
 
     def forward(self, x: Array) -> Array:
