@@ -17,6 +17,7 @@ from minivae.data.columns import Columns
 from minivae.data.dataset import load_rows
 from minivae.data.tables import Table
 from minivae.errors import ArgumentError, DataError
+from minivae.inputs import affordable
 from minivae.noise import generator
 from minivae.runs import checkpoint
 from minivae.runs.run import Run
@@ -237,6 +238,7 @@ def _weighted(
     if samples < 1:
         raise ArgumentError(f"the number of samples must be at least 1, not {samples}")
     rows = model._images(rows)
+    affordable(8 * samples * model.latent, f"the number of samples, {samples}")
     eps = generator(0, "score").standard_normal((samples, model.latent))
     size = max(1, min(BLOCK, ROOM // (samples * (1 if of is None else model.pixels))))
     blocks = [

@@ -79,18 +79,23 @@ def wrong(kind, right, folder):
 
 
 def paths(folder):
-    """Return names under which no file can be read or written, in an empty folder."""
+    """Make what is no file to read or to write in an empty folder; return its names."""
     os.mkfifo(folder / "pipe")
     (folder / "folder").mkdir()
     (folder / "dangling").symlink_to("nowhere")
     (folder / "circle").symlink_to("circle")
     (folder / "garbage.npz").write_bytes(b"garbage")
     (folder / "empty.npz").write_bytes(b"")
+    return names_of(folder)
+
+
+def names_of(folder):
+    """Return the names of `paths`, made or not."""
     names = "missing", "missing.npz", "folder", "pipe", "dangling", "circle", "garbage.npz"
     found = {name: folder / name for name in (*names, "empty.npz")}
     return found | {
         "a device": "/dev/null", "below a file": folder / "empty.npz" / "x", "no name": "",
-        "the root": "/", "NUL": "a\0b", "markup": MARKUP, "too long": "x" * 5000,
+        "NUL": "a\0b", "markup": MARKUP, "too long": "x" * 5000,
         "undecodable": os.fsdecode(b"\xff\xfe"),
     }  # fmt: skip
 
@@ -178,3 +183,103 @@ def _kind(parameter):
     if note is parameter.empty:
         return "Any"
     return note if isinstance(note, str) else getattr(note, "__name__", str(note))
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+LAYER = """
+import numpy as np
+
+class Square:
+    def forward(self, x):
+        self.x = x
+        return x * x
+
+    def backward(self, dy):
+        return 2 * self.x * dy
+"""
+
+
+def commands(group=None, path=()):
+    """Yield (words, command) of every command, those within groups too."""
+    from minivae.cli import main
+
+    for name, command in (group or main).commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def prepare(folder):
+    """Write what the commands are given, a run, data, a layer; return the words for each."""
+    import runs
+    from click.testing import CliRunner
+
+    from minivae.cli import main
+
+    (folder / "layer.py").write_text(LAYER)
+    run, data = folder / "run", runs.npz(folder)
+    small = ("--hidden", "3", "--latent", "2", "--epochs", "1", "--threads", "1")
+    result = CliRunner().invoke(main, ["train", "--data", str(data), *small, "--out", str(run)])
+    assert result.exit_code == 0, result.output
+    # By the name of an argument; then what else a command needs to be quick and do no harm.
+    given = {
+        "run": run,
+        "runs": run,
+        "data": data,
+        "to": "numpy",
+        "out": "out.npz",
+        "row": 0,
+        "folder": "course",
+        "seed": 0,
+        "number": 1,
+        "target": f"{folder / 'layer.py'}:Square",
+    }
+    needs = {("train",): ["--data", data, *small], ("learn",): ["--no-open"],
+             ("exercise", "build"): ["--no-open"], ("course", "new"): ["--count", 1],
+             ("evaluate",): ["--threads", 1], ("interpolate",): ["-n", 3]}  # fmt: skip
+    return given, needs
+
+
+def line(words, command, option, text, right, needs):
+    """Return the words of a command in which one option or argument has that text."""
+    first, last = [*words, *map(str, needs.get(words, ()))], []
+    for one in command.params:
+        argument = one.param_type_name == "argument"
+        needed = one.required or (argument and one.name in right)
+        value = text if one is option else str(right[one.name]) if needed else None
+        if value is not None and argument:
+            last.append(value)
+        elif value is not None:
+            first.append(one.opts[0] + "=" * one.opts[0].startswith("--") + value)
+    return [*first, "--", *last]
+
+
+def spoiled(option, folder=None):
+    """Return {name: text} of wrong values for an option or argument of click.
+
+    Of paths in that folder, where `paths` has made them; without one the names alone are right.
+    """
+    kind = option.type
+    name = type(kind).__name__
+    texts = {"no text": "", "markup": MARKUP, "text": "nonsense", "dashes": "--",
+             "undecodable": os.fsdecode(b"\xff\xfe")}  # fmt: skip
+    if getattr(option, "is_flag", False) or name == "BoolParamType":
+        return {}
+    if name == "Choice":
+        return texts
+    if "Int" in name or "Float" in name or name == "Finite":
+        least, most = getattr(kind, "min", None), getattr(kind, "max", None)
+        texts |= {} if least is None else {"too small": str(least - 1)}
+        texts |= {} if most is None else {"too large": str(most + 1)}
+        return texts | {
+            "NaN": "nan", "inf": "inf", "-inf": "-inf", "beyond float": "1e999", "-1": "-1",
+            "0": "0", "1.5": "1.5", "huge": str(HUGE), "5000 digits": "9" * 5000,
+        }  # fmt: skip
+    texts |= {"digits": "3", "list": "1,,2", "colon": ":", "equals": "=", "huge": str(HUGE),
+              "NaN": "nan", "NUL": "a\0b", "long": "x" * 5000}  # fmt: skip
+    if "Path" in name or "PATH" in (option.metavar or ""):
+        found = names_of(folder or Path())
+        texts |= {name: str(path) for name, path in found.items() if name not in texts}
+    return texts

@@ -78,6 +78,19 @@ def _printable_errors() -> Iterator[None]:
         raise
 
 
+class PathName(click.Path):
+    """A path; an empty text, as of a variable of the shell that is not set, is none."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the path."""
+        if str(value) == "" or "\0" in str(value):
+            self.fail(f"{value!a} is no path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Widths(click.ParamType):
     """Whole numbers of at least 1, separated by commas: 256,128."""
 
@@ -149,7 +162,7 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+run_argument = click.argument("run", type=PathName())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the noise."
@@ -201,9 +214,7 @@ def open_backend(backend: str, device: int | None, precision: str) -> Any:
 
 def out_option(default: str | None, **settings: Any) -> Any:
     """Return the option --out FILE."""
-    return click.option(
-        "--out", type=click.Path(path_type=Path, dir_okay=False), default=default, **settings
-    )
+    return click.option("--out", type=PathName(dir_okay=False), default=default, **settings)
 
 
 label_option = click.option(
@@ -244,7 +255,10 @@ def load_run_data(checkpoint: Any, data: str | None, image_size: str | None = No
     from minivae.errors import DataError
 
     known = checkpoint.config.get("data", {})
-    source = data or known.get("source") or (known.get("name") in NAMES and known["name"])
+    source = known.get("source") or (known.get("name") in NAMES and known["name"])
+    source = source if data is None else data
+    if data == "":
+        raise DataError("--data is empty: name a data set, or leave it out")
     if not source:
         raise DataError("the checkpoint does not say on what it was trained: name it with --data")
     if data is None and image_size is None and max(known.get("image_shape", [0])) <= MAX_SIDE:

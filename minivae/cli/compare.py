@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from minivae.cli.common import json_option, out_option, print_json, say, tell
+from minivae.cli.common import PathName, json_option, out_option, print_json, say, tell
 from minivae.errors import CheckpointError, shown
 
 
 @click.command()
-@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("runs", type=PathName(), nargs=-1, required=True)
 @json_option
 @out_option(None, help="Draw the test losses over the epochs into this PNG.")
 def compare(runs: tuple[Path, ...], as_json: bool, out: Path | None) -> None:

@@ -6,11 +6,12 @@ named, written and counted.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from minivae.cli.common import Commands, Widths, say
+from minivae.cli.common import Commands, PathName, Widths, say, tell
 
 
 @click.group(cls=Commands)
@@ -19,11 +20,11 @@ def course() -> None:
 
 
 @course.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PathName())
 @click.option("--seed", type=click.IntRange(0), required=True, help="Of names and numbers.")
 @click.option(
     "--students",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     help="File with a name a line.",
 )
 @click.option("--count", type=click.IntRange(1, 999), help="So many students, numbered.")
@@ -55,23 +56,23 @@ def new(
     else:
         names = [f"student-{i:02d}" for i in range(1, (count or 0) + 1)]
     made = make.new(folder, seed, names, exercises or make.CHOSEN)
-    click.echo(f"{folder}: {len(made.students)} students, {len(made.exercises)} exercises each")
-    click.echo("  students/    a folder for each: hand it out (with questions.md)")
-    click.echo("  teacher/     the key and the rubrics; plan.md has the five days")
-    click.echo(f"Mark what comes back: minivae course grade {folder / 'students'}")
+    tell(f"{shown(folder)}: {len(made.students)} students, {len(made.exercises)} exercises each")
+    tell("  students/    a folder for each: hand it out (with questions.md)")
+    tell("  teacher/     the key and the rubrics; plan.md has the five days")
+    tell(f"Mark what comes back: minivae course grade {shown(folder / 'students')}")
 
 
 @course.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PathName())
 @click.option(
     "--course",
     "course_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     help="The course.json of `course new`. [in FOLDER or beside it]",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathName(file_okay=False),
     default="grades",
     show_default=True,
     help="New folder of the marks.",
@@ -87,7 +88,7 @@ def grade(folder: Path, course_file: Path | None, out: Path) -> None:
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise MinivaeError(f"{shown(out)} is there already and stays as it is: name another --out")
-    if out.resolve().is_relative_to(folder.resolve()):
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):
         raise MinivaeError(f"{shown(out)} lies among the submissions: name another --out")
     _, marked = grading.grade(folder, course_file, say)
     texts = {"grades.csv": grading.table(marked), "report.md": grading.report(marked)}
@@ -95,4 +96,5 @@ def grade(folder: Path, course_file: Path | None, out: Path) -> None:
     for name, text in texts.items():
         with replacing(out / name) as file:
             file.write(text.encode("utf-8", "replace"))
-    click.echo(f"{len(marked)} submissions marked: {out / 'grades.csv'}, {out / 'report.md'}")
+    files = f"{shown(out / 'grades.csv')}, {shown(out / 'report.md')}"
+    tell(f"{len(marked)} submissions marked: {files}")

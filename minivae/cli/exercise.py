@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from minivae.cli.common import Commands, Widths, data_option, say, tell
+from minivae.cli.common import Commands, PathName, Widths, data_option, say, tell
 
 
 @click.group(cls=Commands)
@@ -128,7 +128,7 @@ def hint(number: int, grade: int) -> None:
 @data_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathName(file_okay=False),
     default="runs/mine",
     show_default=True,
     help="Run directory.",

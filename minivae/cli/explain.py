@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from minivae.cli.common import (
+    PathName,
     data_option,
     for_pictures,
     grey,
@@ -28,7 +29,7 @@ from minivae.errors import shown
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("run", type=PathName(), required=False)
 @data_option
 @image_size_option
 @click.option(
@@ -47,8 +48,8 @@ from minivae.errors import shown
     help="Entries of each large gradient to compare with numeric derivatives.",
 )
 @seed_option
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page.")
-@click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture.")
+@click.option("--html", type=PathName(dir_okay=False), help="Write a page.")
+@click.option("--png", type=PathName(dir_okay=False), help="Write a picture.")
 def trace(
     run: Path | None,
     data: str | None,

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from minivae.cli.common import (
+    PathName,
     data_option,
     image_size_option,
     load_run,
@@ -34,7 +35,7 @@ from minivae.errors import shown
 @image_size_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathName(file_okay=False),
     default="export",
     show_default=True,
     help="The folder for the files.",
@@ -43,6 +44,8 @@ def export(run: Path, to: str, data: str | None, image_size: str | None, out: Pa
     """Write a model for those who have no minivae: PyTorch, ONNX, safetensors, NumPy, a page."""
     from minivae.exporting import export as write
 
+    if to != "html" and (data is not None or image_size is not None):
+        raise click.UsageError("--data and --image-size are for --to html, which shows images")
     saved = load_run(run)
     if to == "html":
         loaded = load_run_data(saved, data, image_size)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from minivae.cli.common import (
+    PathName,
     data_option,
     image_size_option,
     load_run,
@@ -69,13 +70,13 @@ class InputShape(click.ParamType):
 @click.option("--gallery", "faults", is_flag=True, help="Show which check catches which mistake.")
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     metavar="FILE.png",
     help="Draw the error of differences against their step.",
 )
 @click.option(
     "--jacobian",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     metavar="FILE.png",
     help="Draw the Jacobian of a layer's first input, analytic and numeric.",
 )
@@ -102,6 +103,8 @@ def gradcheck(
     FILE.py:CLASS, a layer of your own with forward and backward (the file is run), or a run or
     checkpoint, checked on real data. Exit status 1 if a check fails.
     """
+    if (data is not None or image_size is not None) and (target is None or ".py" in target):
+        raise click.UsageError("--data and --image-size are for a run: name one as TARGET")
     if faults and target:
         raise click.UsageError("--gallery takes no target")
     if faults:

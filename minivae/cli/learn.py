@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from minivae.cli.common import out_option, tell
+from minivae.cli.common import PathName, out_option, tell
 from minivae.errors import shown
 
 
 @click.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathName(file_okay=False),
     default="minivae-lessons",
     show_default=True,
     help="Folder of the pages.",

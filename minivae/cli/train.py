@@ -19,6 +19,7 @@ import click
 from minivae.cli.common import (
     Finite,
     Layers,
+    PathName,
     backend_options,
     drop_option,
     grey,
@@ -121,7 +122,7 @@ class Every(click.ParamType):
 @backend_options
 @click.option(
     "--epochs",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10**9),
     default=50,
     show_default=True,
     help="How often to pass through the training images.",
@@ -282,7 +283,7 @@ class Every(click.ParamType):
     is_flag=True,
     help="Decode the same noise after every epoch: snapshots.gif. A resumed run goes on with it.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory. Default: runs/DATA.")
+@click.option("--out", type=PathName(), help="Run directory. Default: runs/DATA.")
 @click.option(
     "--set",
     "sets",

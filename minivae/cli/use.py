@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from minivae.cli.common import (
+    PathName,
     backend_options,
     data_option,
     grey,
@@ -308,7 +309,7 @@ def encode(run: Path, data: str | None, image_size: str | None, out: Path) -> No
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("run", type=PathName(), required=False)
 @click.option("--parts", is_flag=True, help="List likelihoods, posteriors, priors and bounds.")
 @json_option
 def info(run: Path | None, parts: bool, as_json: bool) -> None:

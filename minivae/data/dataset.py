@@ -294,6 +294,8 @@ def load_rows(
         cells = read_columns(source, units.kinds() | dict.fromkeys(drop, TEXT))
         known = {name: column for name, column in cells.items() if name not in drop}
         return units.rows(known, shown(_name(source, "the table"))), cells
+    if len(drop):
+        raise DataError("columns are a table's: this run was trained on an array, leave drop out")
     if isinstance(source, str | os.PathLike):
         _, x, _, test, _ = read_source(source, None, lambda line: None)
         x = x if test is None else test

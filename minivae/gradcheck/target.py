@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import math
 import sys
 import traceback
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minivae.gradcheck.report import GradcheckError
+from minivae.inputs import affordable, said
 
 Array = np.ndarray
 
@@ -80,8 +82,9 @@ def arguments(text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """
     try:
         call = ast.parse(f"f({text})", mode="eval").body
-    except SyntaxError as error:
-        raise GradcheckError(f"--init {text}: {error.msg}; write 5,relu or width=5") from error
+    except (SyntaxError, ValueError) as error:
+        reason = getattr(error, "msg", "no text")
+        raise GradcheckError(f"--init {said(text)}: {reason}; write 5,relu or width=5") from error
 
     def value(node: ast.expr) -> Any:
         try:
@@ -137,6 +140,7 @@ def draw(
     rng = np.random.default_rng(seed)
     found = []
     for position, shape in enumerate(shapes):
+        affordable(16 * math.prod(shape), f"an input of shape {said(shape)}")
         top = whole_below[position] if position < len(whole_below) else None
         if top is not None:
             found.append(rng.integers(0, top, shape))
