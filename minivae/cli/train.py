@@ -59,7 +59,6 @@ FIXED = (
 
 
 STEPS = 3000  # that a table is trained for
-COLLAPSED = 0.1  # nats of KL below which a user is told
 
 
 class Weight(click.ParamType):
@@ -355,6 +354,7 @@ def train(
     from minivae.runs.logs import open_log
     from minivae.runs.snapshots import FILE, Snapshots, discard
     from minivae.training import Training
+    from minivae.training.remarks import remarks
     from minivae.vae import VAE
 
     if sets:
@@ -453,6 +453,8 @@ def train(
                 if run.checkpoint.exists() and not run.save(training):
                     raise run.failed
                 discard(folder)
+                for line in remarks(training):
+                    say(f"note: {line}")
             film = None
             if snapshots or (resume and (folder / FILE).exists()):
                 film = Snapshots(folder, training, say)
@@ -493,6 +495,7 @@ def for_table(ctx: click.Context, rows: int) -> tuple[Any, ...]:
 def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: Any = None) -> None:
     """Train, writing checkpoints and snapshots as they fall due; answer interruptions, failures."""
     from minivae.training.crew import CrewError
+    from minivae.training.remarks import collapsed
 
     training.notice = say
     progress, lost = Progress(training, epochs), None
@@ -511,13 +514,9 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
             for record in training.run(epochs, threads=threads, after_step=after_step):
                 progress.epoch(record)
                 run.epoch(training)
-                if record.test_kl < COLLAPSED and not told and record.epoch in (2, epochs):
+                if record.epoch in (2, epochs) and not told and (line := collapsed(record)):
                     told = True
-                    say(
-                        f"the KL has collapsed to {record.test_kl:.2g} nats, the model makes no "
-                        "use of z: take a smaller --beta, let it rise (--beta 0:1:20epochs), or "
-                        "--free-bits 0.1"
-                    )
+                    say(line)
                 if film is not None:
                     film.take(training)
                 if interrupts.status is not None and training.ranks is None:

@@ -16,6 +16,7 @@ from minivae.errors import ArgumentError
 from minivae.inputs import said, typed
 from minivae.training.history import History, Record
 from minivae.training.loop import Training
+from minivae.training.remarks import collapsed, remarks
 from minivae.vae import VAE
 
 Callback = Callable[[Training], object]
@@ -123,6 +124,8 @@ def _records(
     vae = training.vae
     try:
         for record in records:
+            if record.epoch in (2, training.epochs) and (line := collapsed(record)):
+                warnings.warn(line, stacklevel=2)
             stop = [callback(training) for callback in callbacks]
             yield record
             if any(stop):
@@ -192,5 +195,8 @@ def train(
             said = f"goes on after epoch {state['epoch']}, step {state['step']}"
         else:
             said = "begins anew, from the parameters that the model has"
-        warnings.warn(f"this model was trained before: the training {said}", stacklevel=2)
+        warnings.warn(f"this model was trained before: the training {said}", stacklevel=3)
+    else:
+        for line in remarks(training):
+            warnings.warn(line, stacklevel=3)
     return Epochs(training, epochs, threads, callbacks)
