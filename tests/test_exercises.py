@@ -1,14 +1,17 @@
 """The exercises: right answers pass, wrong ones are named, and no mistake of a user ends badly."""
 
+import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import minivae
 from minivae import formulas as f
 from minivae.cli import main
 from minivae.runs import checkpoint
@@ -390,6 +393,47 @@ def relu(x, y):
 def relu_backward(y, dy, dx):
     BODY
 """
+
+
+ORPHAN = """
+import os, sys
+from pathlib import Path
+from minivae.teaching.exercises.sandbox import Sandbox
+with Sandbox(seconds=float(sys.argv[1])) as sandbox:
+    print(sandbox._child().pid, flush=True)
+    print(sandbox.run(sys.argv[2], Path("x.py"), number=1).failure.kind)
+"""
+
+
+# Python's own loop, and one in C that lets no other thread of the process run.
+@pytest.mark.parametrize(
+    "body", ["while True: pass", pytest.param("sum(range(10**13))", marks=pytest.mark.slow)]
+)
+def test_a_child_ends_with_its_parent(tmp_path, body):
+    seconds = 60 if "while" in body else 0.1
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHAN, str(seconds), body], stdout=subprocess.PIPE, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(minivae.__file__).parents[1])},
+    )  # fmt: skip
+    child = int(parent.stdout.readline())
+    used = f"/proc/{child}/stat"
+    while int(Path(used).read_text().split()[13]) < 60:  # it is at work: hundredths of a second
+        time.sleep(0.02)
+    parent.kill()
+    parent.communicate()
+    for _ in range(1000):
+        if not os.path.exists(used) or Path(used).read_text().split()[2] == "Z":
+            return
+        time.sleep(0.02)
+    os.kill(child, 9)
+    pytest.fail("the child is still there")
+
+
+def test_an_answer_that_lets_no_other_thread_run_is_ended(tmp_path):
+    one = find(1)
+    (tmp_path / one.file).write_text(NAUGHTY_FILE.replace("BODY", "sum(range(10**13))"))
+    with Sandbox(seconds=0.1) as sandbox, pytest.raises(student.ExerciseError, match="did not end"):
+        judge(one, tmp_path, sandbox)
 
 
 def test_what_is_printed_is_shown(folder):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -119,7 +120,7 @@ class Sandbox:
             hung = not late.is_alive()
             late.cancel()
         self._end()
-        if hung:
+        if hung or child.returncode == -getattr(signal, "SIGXCPU", 0):
             return Outcome(failure=Failure("hung", f"did not end within {self.seconds:g} seconds"))
         return Outcome(failure=Failure("died", "ended its own process before it was judged"))
 
