@@ -17,7 +17,7 @@ from minivae.data.columns import Columns
 from minivae.data.dataset import load_rows
 from minivae.data.tables import Table
 from minivae.errors import ArgumentError, DataError
-from minivae.inputs import affordable
+from minivae.inputs import affordable, said, typed
 from minivae.noise import generator
 from minivae.runs import checkpoint
 from minivae.runs.run import Run
@@ -55,6 +55,7 @@ class Anomalies(NamedTuple):
     reference: int
 
 
+@typed
 def anomalies(
     run: Any, data: Any, *, quantile: float = 0.95, samples: int = 100, drop: Sequence[str] = ()
 ) -> Anomalies:
@@ -112,6 +113,7 @@ def score(vae: VAE, rows: Any, samples: int = 100) -> tuple[np.ndarray, np.ndarr
     return -scores, -parts
 
 
+@typed
 def impute(
     run: Any, data: Any, *, samples: int = 1000, drop: Sequence[str] = ()
 ) -> tuple[Columns, int]:
@@ -165,6 +167,7 @@ def sample(run: Any, n: int, seed: int = 0, label: int | None = None) -> Any:
     return saved.units.cells(np.concatenate(rows))
 
 
+@typed
 def similar(
     run: Any, data: Any, row: int, n: int = 10, drop: Sequence[str] = ()
 ) -> tuple[np.ndarray, np.ndarray, Any]:
@@ -179,6 +182,8 @@ def similar(
     """
     saved = _opened(run)
     rows, cells = load_rows(data, saved.units, drop)
+    if n < 1:
+        raise ArgumentError("n, the number of rows to find, must be at least 1")
     row = numbered(row, rows)
     mu, _ = saved.vae.encode(rows)
     distances = np.sqrt(((mu - mu[row]).astype(np.float64) ** 2).sum(axis=1))
@@ -199,7 +204,11 @@ def decoded(rows: np.ndarray, units: Any) -> Any:
 
 def _opened(run: Any) -> checkpoint.Checkpoint:
     where = run.path if isinstance(run, Run) else run
-    return checkpoint.read(where) if isinstance(where, str | os.PathLike) else where
+    if isinstance(where, str | os.PathLike):
+        return checkpoint.read(where)
+    if not isinstance(where, checkpoint.Checkpoint):
+        raise ArgumentError(f"run must be a path, a Run or a Checkpoint, not {said(run)}")
+    return where
 
 
 def _own(saved: checkpoint.Checkpoint) -> np.ndarray | None:

@@ -10,6 +10,7 @@ import copy
 import inspect
 import math
 import operator
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -129,6 +130,7 @@ class VAE(Layer):
         self._codes: Any = None  # of the labels that `told` said
         self.image_shape = None if image_shape is None else tuple(image_shape)
         self.activation, self.norm = activation, norm
+        self.process = os.getpid()  # a copy of it, by a fork, has the same parameters
         self._idle: list[VAE] = []  # twins for `_by_blocks`
         sizes = f"a model of pixels {pixels}, hidden {said(hidden)} and latent {latent}"
         affordable(2 * dtype.itemsize * sum(map(math.prod, self.shapes.values())), sizes)

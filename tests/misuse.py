@@ -115,6 +115,13 @@ def tree(folder):
 ENGINE = {"window", "weighted_bound", "twin", "leaves", "spec", "plain", "noise"}
 
 
+# Right values of one function alone.
+OWN = {
+    "anomalies": lambda x: {"data": x},
+    "similar": lambda x: {"data": x, "row": 0},
+}
+
+
 def python_things(folder):
     """Return {name: (callable, arguments it needs, kinds of its parameters)}, and right values.
 
@@ -130,13 +137,15 @@ def python_things(folder):
         "vae": vae, "data": data, "training": training, "layer": minivae.Sigmoid(),
         "x": x, "rows": x, "X": x, "v": x.astype(float),
         "z": x[:, :2], "Z": x[:, :2], "eps": x[:, :2],
-        "to": "numpy", "n": 2, "inputs": 4, "outputs": 3, "epochs": 1, "samples": 2,
+        "to": "numpy", "run": folder / "right.npz", "n": 2, "inputs": 4,
+        "outputs": 3, "epochs": 1, "samples": 2,
         "path": folder / "right.npz", "source": folder / "x.npz", "params": vae.parameters,
         "backend": vae.backend, "layers": [minivae.Linear(4, 3)],
         "value": lambda x: (x**2).sum(), "gradient": lambda x: 2 * x,
         "hessian_product": lambda x, v: 2 * v,
     }  # fmt: skip
     things = {name: getattr(minivae, name) for name in minivae.__all__}
+    del things["impute"]  # the run is no table's, and that is said whatever comes
     things |= {f"gradcheck.{name}": getattr(gradcheck, name) for name in gradcheck.__all__}
     things = {name: thing for name, thing in things.items() if not _is_record(thing)}
     things |= {f"VAE.{name}": getattr(vae, name) for name in _own(minivae.VAE) - ENGINE}
@@ -147,7 +156,8 @@ def python_things(folder):
     for name, thing in things.items():
         parameters = inspect.signature(thing).parameters.values()
         parameters = [p for p in parameters if p.kind != p.VAR_KEYWORD]
-        given = {p.name: right[p.name] for p in parameters if p.default is p.empty}
+        known = right | OWN.get(name, lambda x: {})(x)
+        given = {p.name: known[p.name] for p in parameters if p.default is p.empty}
         given |= {p.name: x.astype(float) for p in parameters if p.kind == p.VAR_POSITIONAL}
         cases[name] = thing, given, {p.name: _kind(p) for p in parameters}
     return cases, right

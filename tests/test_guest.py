@@ -1,5 +1,6 @@
 """minivae as a guest in other programs: their signals, forks and threads, and what it leaves."""
 
+import copy
 import errno
 import gc
 import itertools
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 import weakref
 
 import numpy as np
@@ -149,6 +151,25 @@ def test_a_fork_in_the_loop_whose_child_ends():
         assert os.waitpid(child, 0)[1] == 0
     assert t.epoch == 3
     assert runs.state(t) == runs.state(whole)
+
+
+def test_a_model_made_before_a_fork_is_shared_and_said_to_be():
+    vae, data = VAE(36, **runs.SIZES), runs.dataset()
+    before, copied = vae.theta.copy(), copy.deepcopy(vae)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                list(Training(vae, data).run(1, threads=1))
+                list(Training(copy.deepcopy(vae), data).run(1, threads=1))
+            said = [str(one.message) for one in caught]
+            status = 0 if len(said) == 1 and "both write to the same parameters" in said[0] else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (vae.theta != before).any() and (copied.theta == before).all()
 
 
 def test_members_end_with_their_process_though_a_copy_of_it_lives(tmp_path):

@@ -21,9 +21,9 @@ from minivae.errors import MinivaeError
 # What is right after all, by parameter. Any finite number will do for a rate or a weight; training
 # says when the numbers grow too large.
 FINE = {
-    ("0",): "seed random_state beta beta1 beta2 eps decay rtol iterations",
+    ("0",): "seed random_state beta beta1 beta2 eps decay rtol iterations row quantile",
     ("large",): "seed random_state epochs batch_size early_stop inputs outputs iterations "
-    "n_samples",
+    "n_samples average_every n",
     ("large", "huge"): "lr learning_rate eps decay beta clip rtol",
     ("no text",): "lr_schedule beta_schedule",  # no schedule
     ("a list", "an empty list", "no array", "digits"): "hidden",  # a layer, or none at all
@@ -50,6 +50,7 @@ FINE_AT["gradcheck.jacobian"] |= {"complex in it"}
 # What `save` and `export` were asked to write.
 SAVED = {misuse.MARKUP, os.fsdecode(b"\xff\xfe"), "export", "text", "3"}
 SAVED |= {"numpy_vae.py", "numpy_vae.npz"}
+FINE_AT["anomalies"] = FINE_AT["similar"] = {"images"}
 UNUSED = {"y"}  # taken and not looked at, as scikit-learn has it
 SKIPPED = {("estimator", "epochs", "large")}  # trains for ever
 # How messages call a parameter, where that is not its name.
@@ -59,8 +60,9 @@ CALLED = {
     "lr_schedule": "learning rate schedule",
     "inputs": "forward",
     "beta_schedule": "beta", "early_stop": "early stopping", "n_jobs": "threads",
-    "n_components": "latent", "random_state": "seed", "path": ".*", "source": ".*", "folder": ".*",
-    "drop": "columns", "category": "columns", "data": "array|folder",
+    "n_components": "latent", "random_state": "seed", "path": ".*", "run": ".*",
+    "source": ".*", "folder": ".*",
+    "drop": "columns", "category": "columns", "data": "array|folder|images",
     "X": ".*",  # scikit-learn's own words
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minivae import products as libraries
+from minivae.backend import is_shared
 from minivae.data.dataset import Dataset
 from minivae.data.pixels import BINARIZE, RowSubset, Source
 from minivae.errors import ArgumentError, BackendError, shown
@@ -121,6 +122,12 @@ class Training:
             )
         check_support(vae.likelihood, data, binarize)
         self._codes = label_codes(vae, data)
+        if vae.process != os.getpid() and is_shared(vae.theta):
+            warnings.warn(
+                "this model was made before this process was forked from another, and both write "
+                "to the same parameters: train a copy of it (copy.deepcopy)",
+                stacklevel=3,
+            )
         self.vae, self.data = vae, data
         if clip == 0:
             raise ArgumentError("clip, the norm to cut the gradient to, must be above 0")
