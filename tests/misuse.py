@@ -113,6 +113,8 @@ def tree(folder):
 
 # Called in every step, where nothing is looked at twice; what reaches them has been checked.
 ENGINE = {"window", "weighted_bound", "twin", "leaves", "spec", "plain", "noise"}
+# Of a model with labels.
+ENGINE |= {"codes", "given", "told", "in_turn"}
 
 
 # Right values of one function alone.

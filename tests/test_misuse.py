@@ -140,7 +140,7 @@ CLI_FINE = {
     "hidden every exercises shapes": {"digits", "list", "no text"},
     "lr_schedule init constants": {"no text"},
 }
-EVERY = 6  # in the quick form: this one of so many cases
+EVERY = 12  # in the quick form: this one of so many cases
 
 
 @pytest.fixture(scope="module")
