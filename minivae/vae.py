@@ -466,12 +466,18 @@ class VAE(Layer):
 def _labels(condition: int | Sequence[int]) -> tuple[int, ...]:
     """Return the labels in order, each once."""
     try:
-        labels = condition if isinstance(condition, Iterable) else range(operator.index(condition))
+        labels: Sequence[int]
+        if isinstance(condition, Iterable):
+            labels = list(condition)
+        else:
+            labels = range(operator.index(condition))
+        if len(labels) > MOST_LABELS:
+            raise ArgumentError(
+                f"condition of {len(labels):,} labels: a model takes {MOST_LABELS:,} at most"
+            )
         found = tuple(sorted({operator.index(label) for label in labels}))
     except TypeError:
         raise ArgumentError(f"condition {condition!r:.50}: give whole numbers") from None
-    if len(found) > MOST_LABELS:
-        raise ArgumentError(f"{len(found):,} labels: a model takes {MOST_LABELS:,} at most")
     return found
 
 

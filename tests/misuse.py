@@ -114,7 +114,7 @@ def tree(folder):
 # Called in every step, where nothing is looked at twice; what reaches them has been checked.
 ENGINE = {"window", "weighted_bound", "twin", "leaves", "spec", "plain", "noise"}
 # Of a model with labels.
-ENGINE |= {"codes", "given", "told", "in_turn"}
+ENGINE |= {"codes", "given", "told", "tell", "in_turn"}
 
 
 # Right values of one function alone.

@@ -23,12 +23,13 @@ from minivae.errors import MinivaeError
 FINE = {
     ("0",): "seed random_state beta beta1 beta2 eps decay rtol iterations row quantile",
     ("large",): "seed random_state epochs batch_size early_stop inputs outputs iterations "
-    "n_samples average_every n",
+    "n_samples average_every n accumulate",
     ("large", "huge"): "lr learning_rate eps decay beta clip rtol",
     ("no text",): "lr_schedule beta_schedule",  # no schedule
     ("a list", "an empty list", "no array", "digits"): "hidden",  # a layer, or none at all
     ("an empty list", "no array"): "constants drop category callbacks",
     ("a table",): "shapes inner",
+    ("a list", "an empty list", "no array", "0"): "condition",
     ("None",): "random_state labels",
 }
 FINE_AT = {
@@ -137,7 +138,7 @@ CLI_FINE = {
     "free_bits clip lr": {"1.5", "huge"},  # what comes of it is said in training
     "beta": {"huge"},
     "limit count": {"huge"},  # as many as there are
-    "hidden every exercises shapes": {"digits", "list", "no text"},
+    "hidden every exercises shapes condition label": {"digits", "list", "no text"},
     "lr_schedule init constants": {"no text"},
 }
 EVERY = 12  # in the quick form: this one of so many cases
