@@ -155,6 +155,18 @@ def test_a_hunt_shows_what_comes_out_and_not_where_it_is(exercise, tmp_path, san
     assert not any(line.strip() in text or "line " in text for line in changed)
 
 
+def test_a_wrong_mending_of_a_hunts_line_is_judged(tmp_path, sandbox):
+    one = find(14)
+    path = student.copy_task(one, tmp_path)
+    given = path.read_text()
+    for line, wrong, words in (
+        (one.blanks[0], "da = dh * self.h", "stands where `self.h > 0` belongs"),
+        ("dlogits.sum(axis=0)", "dlogits.mean(axis=0)", "as it was given it was right"),
+    ):
+        path.write_text(given.replace(line, wrong))
+        assert words in "\n".join(judge(one, tmp_path, sandbox).lines)
+
+
 @of_kind("page")
 def test_a_blank_page_is_blank(exercise, tmp_path, sandbox):
     path = student.copy_task(exercise, tmp_path)
@@ -168,6 +180,9 @@ PAGES = [  # what is replaced on a right page, and what must be said
     (20, "dy.sum(axis=0)", "dy.mean(axis=0)", "A mean stands where a sum belongs"),
     (20, '["weight"][...] = dy.T', '["weight"] += dy.T', "gradient of 0.weight"),
     (20, "x @ self.params", "x.T @ self.params", "a product of matrices needs"),
+    (20, "rng.uniform(-bound, bound, outputs)", "np.zeros(outputs)", "bias starts at 0"),
+    (20, "np.maximum(x, 0)", "np.maximum(x, 0, out=x)", "ReLU.forward changes x"),
+    (23, "value -= ", "self.params[name] = value - ", "in place, `self.params[name][...]"),
     (21, "np.exp(logvar / 2)", "np.exp(logvar)", "the forward's output"),
     (21, "dz * self.noise / 2", "dz * self.noise", "The half is missing"),
     (22, "(probability - x) / len(x)", "probability - x", "mean over the batch"),

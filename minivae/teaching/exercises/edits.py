@@ -193,7 +193,8 @@ def _product(node: ast.expr, names: list[str]) -> Iterator[Edit]:
         if any(one == 1 for _, one in rest):
             yield Edit(_build(rest), _missing(factor, power))
         yield Edit(
-            _build([*factors, (factor, power)]), f"The factor `{_text(factor)}` is twice in it."
+            _build([*factors, (factor, power)]),
+            f"The factor `{_text(factor)}` is twice in it: it belongs there once.",
         )
         if power < 0:
             yield Edit(

@@ -330,6 +330,24 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "That is plain gradient descent: mhat and vhat are not used.",
         ),
     ),
+    "importance_gradient": (
+        Mistake(
+            "dlog_w[...] = ____",
+            "dlog_w[...] = -scale * weights / (total * len(log_w))",
+            "It is divided by the number of draws, len(log_w): the 1/K of the mean is a constant "
+            "in the logarithm and has no gradient; the softmax adds up to 1.",
+        ),
+        Mistake(
+            "return ____",
+            "return -scale * np.sum(top + np.log(total / log_w.shape[1]))",
+            "It is divided by the number of images, shape[1]: the mean is over the draws.",
+        ),
+        Mistake(
+            "return ____",
+            "return -scale * np.sum(log_w.mean(axis=0))",
+            "A mean of logarithms is the ELBO: take the log of the mean.",
+        ),
+    ),
     "decoder_backward": (
         Mistake(
             "da = ____",

@@ -47,7 +47,14 @@ def _of(node: ast.AST) -> Iterator[str]:
                 if isinstance(node.value, ast.Constant)
                 else "A mask as index picks entries into a flat array: np.where keeps the shape."
             )
-    elif isinstance(node, ast.Assign) and _masked(node.targets[0]):
+    elif isinstance(node, ast.Module):
+        yield from _kept(node)
+
+
+def _kept(tree: ast.Module) -> Iterator[str]:
+    """Yield what to say of a mask on the left, unless the whole array was written before."""
+    targets = [one.targets[0] for one in ast.walk(tree) if isinstance(one, ast.Assign)]
+    if targets and _masked(targets[0]):
         yield "The other entries keep what was in them: overwrite them too."
 
 

@@ -28,6 +28,9 @@ NOTES = {
     r"\blogvar\b": "e^logvar is the variance, e^(logvar / 2) is sigma",
     r"len\(": "len counts the rows",
     r"shape\[1\]": "shape[1] counts the columns",
+    r"\b(\w+) \* \1\b|\*\* ?2\b": "a number times itself is its square",
+    r"einsum": "in einsum, an index that does not stand behind -> is summed over, b: the rows",
+    r"\[-1": "an index below 0 counts from the end, in the reversed order",
     r"expm1": "expm1(a) is e^a - 1",
     r"log1p": "log1p(a) is log(1 + a)",
     r"reshape": "reshape keeps the order of the entries, it is no transpose",
@@ -132,6 +135,11 @@ def _repairs(
                 continue
             if isinstance(statement, (ast.Assign, ast.AugAssign, ast.Return, ast.Expr)):
                 yield from _statement(statement, text)
+                mask = getattr(getattr(statement, "targets", [None])[0], "slice", None)
+                for to, piece in rights.items():
+                    if isinstance(mask, ast.Compare) and isinstance(piece, ast.Compare):
+                        says = f"The mask `{ast.unparse(mask)}` is not that of `{to}`."
+                        yield text.become(mask, 4, f"~({to})", says)
                 value = statement.value
                 if value is not None and not isinstance(getattr(value, "value", None), str):
                     yield from _expressions(value, rights, names, text)
@@ -243,15 +251,14 @@ def _expressions(
     parents = {
         id(child): ast.unparse(node)
         for node in ast.walk(value)
-        if isinstance(node, (ast.Compare, ast.Call, ast.BinOp))
+        if isinstance(node, (ast.Compare, ast.Call, ast.BinOp, ast.Subscript))
         for child in ast.iter_child_nodes(node)
     }
     terms = {id(one) for one in _parts(value)}
     for node in _inner(value):
         was, size = ast.unparse(node), _size(node)
-        if (size > SIZE and node is not value) or (_tiny(node) and not rights):
-            continue
-        for piece in rights.values():
+        large = size > SIZE and node is not value
+        for piece in [] if large or _tiny(node) else rights.values():
             to = ast.unparse(piece)
             if to == was or (node is value and size > 3 and _size(piece) > 8):
                 continue  # that is another line, no slip in this one
@@ -334,6 +341,8 @@ def _call(node: ast.Call, was: str, text: _Text) -> Iterator[Repair]:
         yield text.become(node, 2, inner, says)
     elif inner and not function.startswith(("vae.", "rng.", "self.")):
         says = f"`{function}` is too much: `{inner}` belongs there, without it{_note(was)}."
+        if name in ("sum", "mean", "max", "min"):
+            says = f"`{was}` is one number for many: each entry has its own, `{inner}`."
         yield text.become(node, 4, f"({inner})", says)
     for other in SWAPS.get(name, ()):
         to = f"{function[: -len(name)]}{other}({', '.join([*arguments, *words])})"
@@ -371,6 +380,13 @@ def _operation(node: ast.BinOp, was: str, text: _Text) -> Iterator[Repair]:
             how = "multiply entry by entry, each entry with its own" if now == "@" else how
             says = f"`{was}`: {how}, `{left} {other} {right}`."
         yield text.become(node, 3, f"(({left}) {other} ({right}))", says)
+    if isinstance(node.left, ast.Call) and len(node.left.args) == 1 and not node.left.keywords:
+        function, inner = ast.unparse(node.left.func), ast.unparse(node.left.args[0])
+        to = f"{function}(({inner}) {now} ({right}))"
+        says = (
+            f"`{now} {right}` stands outside of `{function}(...)`: it belongs inside{_note(was)}."
+        )
+        yield text.become(node, 4, to, says)
     what = "term" if now in "+-" else "factor"
     for gone, kept in ((right, left), (left, right)):
         twice = " It is in already." if kept == gone else ""
@@ -493,6 +509,8 @@ def _stands(was: str, to: str, value: ast.expr, parent: str | None) -> str:
         more = f": {to} is missing"
     if more and any(one[0] == "d" for one in [*lacks, to]):
         more += ", and the chain rule is broken"
+    if " @ " in was and " @ " not in to:
+        more += ", entry by entry: a product of matrices pairs each row with every other"
     return f"`{was}` stands where `{to}` belongs{within}{more}{_note(was, to, parent or '')}."
 
 

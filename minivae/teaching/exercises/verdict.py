@@ -220,8 +220,8 @@ def tried_alone(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -
         says = list(causes.recognise(exercise, k, outcome.numbers)) if wrong else spoilt
         if wrong:
             says = reading.traps(text, exercise.blanks[k]) or says
-            if not says:
-                says, _ = repairs.recognise(
+            if not says or says[0].startswith("It has "):  # which of several is seen in the line
+                mended, _ = repairs.recognise(
                     exercise,
                     blanks.alone(exercise, source, places, k),
                     path,
@@ -229,7 +229,7 @@ def tried_alone(exercise: Exercise, source: str, path: Path, sandbox: Sandbox) -
                     place,
                     exercise.answers[k],
                 )
-                says = [one.partition(": ")[2] for one in says]
+                says = [one.partition(": ")[2] for one in mended] or says
         found.append(Blank(line, not wrong and not spoilt, says, wrong))
     for one, text in zip(found, exercise.blanks, strict=True):
         name = text.partition("=")[0].strip(" +-").removesuffix("[...]")
