@@ -138,6 +138,10 @@ def _controller() -> ThreadpoolController:
 class Crew:
     """A process, member 0, and copies of it that compute with it until they are done.
 
+    Nobody waits in a circle: a member says that it has arrived before it waits, the counts only
+    grow, and copies wait for their own crew alone, so member 0 can lead several in turn. Who is
+    waited for and has ended is noticed, by the first process or by its end.
+
     Parameters
     ----------
     size : int
