@@ -55,8 +55,13 @@ class RowNoise:
     """
 
     def __init__(self, seed: int, purpose: str, step: int = 0) -> None:
+        self._seed, self._step = seed, step
         self._generator = generator(seed, purpose, step)
         self._start = self._generator.bit_generator.state
+
+    def of(self, purpose: str) -> RowNoise:
+        """Return noise for another purpose, of the same seed and step."""
+        return RowNoise(self._seed, purpose, self._step)
 
     def normal(self, first: int, out: np.ndarray) -> np.ndarray:
         """Overwrite out (n, columns) with standard normal numbers for rows first, first + 1, ..."""

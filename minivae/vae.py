@@ -74,6 +74,8 @@ class VAE(Layer):
     condition : int or sequence of int
         The labels, or how many there are, from 0 on, that encoder and decoder are told of each
         image: the model is then p(x|label), see `given`.
+    dropout : float
+        The chance of what a hidden layer gives to be left out, in training alone.
 
     Attributes
     ----------
@@ -106,6 +108,7 @@ class VAE(Layer):
         activation: str = "relu",
         norm: str = "none",
         condition: int | Sequence[int] = (),
+        dropout: float = 0.0,
     ) -> None:
         hidden = networks.parse(hidden)
         for name, size in (("pixels", pixels), ("latent", latent)):
@@ -119,7 +122,7 @@ class VAE(Layer):
         kinds = likelihood, posterior, prior
         how = image_shape, activation, norm
         classes = len(self.condition)
-        inner = _pieces(pixels, hidden, latent, *kinds, *how, classes, backend)
+        inner = _pieces(pixels, hidden, latent, *kinds, *how, classes, dropout, backend)
         super().__init__(inner=inner, seed=seed, dtype=dtype, backend=backend)
         made, settings = spec.find(BOUNDS, bound, "bound")
         self.bound: Any = made(**settings)
@@ -129,7 +132,7 @@ class VAE(Layer):
         self.beta, self.seed, self.dtype = beta, seed, dtype
         self._codes: Any = None  # of the labels that `told` said
         self.image_shape = None if image_shape is None else tuple(image_shape)
-        self.activation, self.norm = activation, norm
+        self.activation, self.norm, self.dropout = activation, norm, dropout
         self.process = os.getpid()  # a copy of it, by a fork, has the same parameters
         self._idle: list[VAE] = []  # twins for `_by_blocks`
         sizes = f"a model of pixels {pixels}, hidden {said(hidden)} and latent {latent}"
@@ -194,7 +197,7 @@ class VAE(Layer):
     def spec(self) -> dict[str, Any]:
         """Return the arguments that make this model again, but for backend and dtype."""
         sizes: tuple[str, ...] = ("pixels", "hidden", "latent", "beta", "seed", "condition")
-        sizes += ("image_shape", "activation", "norm")
+        sizes += ("image_shape", "activation", "norm", "dropout")
         parts = ("likelihood", "posterior", "prior", "bound")
         kinds = {name: spec.text(getattr(self, name)) for name in parts}
         return {name: getattr(self, name) for name in sizes} | kinds
@@ -240,7 +243,7 @@ class VAE(Layer):
         `what` names who knows no others: "the explorer's page"; `labels` whether it knows these.
         """
         widths = all(isinstance(one, int) for one in self.hidden)
-        widths = widths and (labels or not self.condition)
+        widths = widths and not self.dropout and (labels or not self.condition)
         if not (widths and self.activation == "relu" and self.norm == "none"):
             raise ArgumentError(
                 f"{what} knows widths with ReLU between them alone, such as --hidden 256,128: this "
@@ -320,6 +323,11 @@ class VAE(Layer):
             One for all images, or one for each of those that the methods are then given.
         """
         return self.told(self.codes(labels))
+
+    @property
+    def told_masks(self) -> bool:
+        """Whether training leaves numbers out."""
+        return any(isinstance(layer, networks.Dropout) for layer in self.leaves())
 
     def tell(self, rows: slice, n: int) -> None:
         """Let the layers pass those of n rows next: of a model that is given a label for each."""
@@ -492,6 +500,7 @@ def _pieces(
     activation: str,
     norm: str,
     classes: int,
+    dropout: float,
     backend: Backend,
 ) -> dict[str, Layer]:
     """Return the layers that a model is made of, without memory for their parameters yet."""
@@ -501,7 +510,10 @@ def _pieces(
     stats = made(latent, backend=backend, **settings)
     encoder, decoder = networks.build(
         *(hidden, pixels, stats.columns, latent, ends.width),
-        *(image_shape, activation, norm, classes, backend),
+        *(image_shape, activation, norm),
+        classes=classes,
+        dropout=dropout,
+        backend=backend,
     )
     made, settings = spec.find(PRIORS, prior, "prior")
     z = made(latent, pixels, backend=backend, **settings)
@@ -526,13 +538,14 @@ def shapes(
     activation: str = "relu",
     norm: str = "none",
     condition: int | Sequence[int] = (),
+    dropout: float = 0.0,
 ) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every parameter of such a model, without making one."""
     spec.find(BOUNDS, bound, "bound")
     kinds = likelihood, posterior, prior
     how = image_shape, activation, norm
     classes, hidden = len(_labels(condition)), networks.parse(hidden)
-    pieces = _pieces(pixels, hidden, latent, *kinds, *how, classes, get_backend())
+    pieces = _pieces(pixels, hidden, latent, *kinds, *how, classes, dropout, get_backend())
     return Layer(inner=pieces).shapes
 
 

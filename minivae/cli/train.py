@@ -42,6 +42,7 @@ FIXED = (
     "hidden",
     "activation",
     "norm",
+    "dropout",
     "condition",
     "latent",
     "likelihood",
@@ -193,6 +194,13 @@ class Every(click.ParamType):
     help="Normalises what each hidden layer gives.",
 )
 @click.option(
+    "--dropout",
+    type=Finite(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="The chance of what a hidden layer gives to be left out in training.",
+)
+@click.option(
     "--condition",
     type=click.Choice(["labels"]),
     help="Tell encoder and decoder each image's label: sample --label 7 then draws sevens.",
@@ -323,6 +331,7 @@ def train(
     hidden: tuple[int | str, ...],
     activation: str,
     norm: str,
+    dropout: float,
     condition: str | None,
     latent: int,
     likelihood: str,
@@ -408,6 +417,7 @@ def train(
                 image_shape=loaded.image_shape,
                 activation=activation,
                 norm=norm,
+                dropout=dropout,
                 condition=labels_of(loaded) if condition else (),
             )
             training = Training(

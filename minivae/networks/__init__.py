@@ -6,6 +6,7 @@ it. Every layer stands in the list, and what is listed is tested.
 
 from minivae.networks.activations import ELU, GELU, LeakyReLU, PReLU, SiLU, Softplus
 from minivae.networks.convolution import Conv2d, ConvTranspose2d
+from minivae.networks.dropout import Dropout, dropout_mask
 from minivae.networks.labels import Label, tell
 from minivae.networks.normalisation import GroupNorm, LayerNorm
 from minivae.networks.plan import build, parse, picture
@@ -15,8 +16,16 @@ from minivae.networks.residual import Residual
 
 LAYERS = (
     *(Conv2d, ConvTranspose2d, Residual, GroupNorm, LayerNorm),
-    *(AvgPool2d, MaxPool2d, Upsample, Planes, Label),
+    *(AvgPool2d, MaxPool2d, Upsample, Planes, Label, Dropout),
     *(LeakyReLU, SiLU, GELU, ELU, Softplus, PReLU),
 )
 
-__all__ = ["LAYERS", "build", "parse", "picture", "tell", *(layer.__name__ for layer in LAYERS)]
+__all__ = [
+    "LAYERS",
+    "build",
+    "dropout_mask",
+    "parse",
+    "picture",
+    "tell",
+    *(layer.__name__ for layer in LAYERS),
+]

@@ -5,7 +5,7 @@ Which labels there are, and which image has which, is the model's to say (`VAE.g
 The data flow. `Label` stands behind the first layer of encoder and of decoder, before its
 activation, and keeps an array of codes, one an image or one for all, that is put there from outside
 (`tell`): by `VAE.given` for what a model can do, or once for each size of batch by the training,
-which then only writes the codes of the next batch into that array (training/labelled.py). The step
+which then only writes the codes of the next batch into that array (training/told.py). The step
 of the bound passes x and z as ever, and windows cut the codes as they cut rows. So a model without
 labels has no such layer, and its step asks nothing about them.
 

@@ -20,6 +20,7 @@ from minivae.inputs import said
 from minivae.layers import Layer, Linear, ReLU, Sequential, Sigmoid, Tanh
 from minivae.networks.activations import ELU, GELU, LeakyReLU, PReLU, SiLU, Softplus
 from minivae.networks.convolution import Conv2d, ConvTranspose2d
+from minivae.networks.dropout import Dropout
 from minivae.networks.labels import Label, tell
 from minivae.networks.normalisation import GroupNorm, LayerNorm
 from minivae.networks.planes import Planes
@@ -148,6 +149,7 @@ def build(
     activation: str = "relu",
     norm: str = "none",
     classes: int = 0,
+    dropout: float = 0.0,
     backend: Any = "numpy",
 ) -> tuple[Layer, Layer]:
     """Return the encoder, pixels to stats, and the decoder, latent to width * pixels.
@@ -165,6 +167,8 @@ def build(
         What follows each hidden layer: see ACTIVATIONS, NORMS.
     classes : int
         Labels whose rows of weights are added to what the first layers give; 0: none.
+    dropout : float
+        The chance of what a hidden layer gives to be left out in training.
 
     Raises
     ------
@@ -186,6 +190,8 @@ def build(
         elif normed or norm != "none":
             yield LayerNorm(math.prod(shape), backend=backend)
         yield ACTIVATIONS[activation](backend=backend)
+        if dropout:
+            yield Dropout(dropout, math.prod(shape), backend=backend)
 
     stages = list(_stages(hidden, pixels, image_shape))
     encoder: list[Layer] = []

@@ -26,7 +26,7 @@ from minivae.vae import VAE, shapes
 MODEL = ("pixels", "hidden", "latent", "beta", "seed", "dtype")
 PARTS = ("likelihood", "posterior", "prior", "bound", "activation", "norm")  # absent: default
 SHAPE = "image_shape"  # absent: not said
-LABELS = "condition"  # absent: none
+LABELS, DROPOUT = "condition", "dropout"  # absent: none
 HISTORY, UNITS = "history", "units"
 OPTIONS: dict[str, Any] = {  # of a training, and what they were before there were others
     "optimizer": "adam",
@@ -55,13 +55,16 @@ def model(config: dict[str, Any], arrays: dict[str, np.ndarray], backend: Any) -
     labels = model.setdefault(LABELS, [])
     if not isinstance(labels, list) or not all(type(one) is int for one in labels):
         raise TypeError(f"condition is {labels!r:.50}")
+    model.setdefault(DROPOUT, 0.0)
+    if _number(model, DROPOUT) >= 1:
+        raise ValueError(f"dropout is {model[DROPOUT]}")
     keys = set(model) - parts.keys()
-    if model.get("dtype") not in ("float32", "float64") or keys != {*MODEL, SHAPE, LABELS}:
+    if model.get("dtype") not in ("float32", "float64") or keys != {*MODEL, SHAPE, LABELS, DROPOUT}:
         raise ValueError("its model is of an unknown kind")
     # Sizes are compared with what the file holds before memory is taken for them.
     known = {name: array.shape for name, array in arrays.items()}
     few = len(hidden) < len(known)
-    how = {SHAPE: image_shape, LABELS: labels}
+    how = {SHAPE: image_shape, LABELS: labels, DROPOUT: model[DROPOUT]}
     wanted = shapes(pixels, hidden, latent, **parts, **how) if few else {}
     if not wanted or not wanted.items() <= known.items():
         raise ValueError(f"its arrays are not those of {pixels} pixels, hidden layers "

@@ -21,7 +21,7 @@ from minivae.vae import VAE
 
 KINDS = {".png": "image/png", ".gif": "image/gif"}
 MODEL = (
-    *("hidden", "activation", "norm", "condition", "latent", "beta"),
+    *("hidden", "activation", "norm", "dropout", "condition", "latent", "beta"),
     *("likelihood", "posterior", "prior", "bound"),
 )
 TRAINING = ("batch_size", "lr", "optimizer", "clip", "lr_schedule", "beta_schedule", "seed")

@@ -27,10 +27,10 @@ from minivae.training.averaging import Apart, Averaged
 from minivae.training.crew import can_fork, cores, kernel, why_alone
 from minivae.training.evaluation import measure
 from minivae.training.history import History, Record
-from minivae.training.labelled import LabelledSteps
 from minivae.training.ranks import Ranks
 from minivae.training.steps import open_steps
 from minivae.training.support import check_support, label_codes
+from minivae.training.told import ToldSteps
 from minivae.training.watch import CHECK, Watch
 from minivae.vae import VAE, Terms
 
@@ -233,7 +233,8 @@ class Training:
         self, epochs: int, threads: int | None, after_step: Callable[[Training], bool | None] | None
     ) -> Iterator[Record]:
         source = Source(self.data.train, self.binarize, self._codes)
-        make: Any = open_steps if self._codes is None else LabelledSteps
+        told = self._codes is not None or self.vae.told_masks
+        make: Any = ToldSteps if told else open_steps
         opened, steps = (self.vae, self.adam, source, self.batch_size, threads), None
         if self.ranks is None or self.average_every == 1:
             steps = make(*opened, self.ranks, self.accumulate)
