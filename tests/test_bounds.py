@@ -180,3 +180,12 @@ def test_more_samples_than_memory_are_refused_before_training():
     vae.latent = 2**20  # as if: so that no machine has it
     with pytest.raises(ArgumentError, match="fewer --samples"):
         Training(vae, data, batch_size=128)
+
+
+def test_of_many_epochs_some_fifty_are_told(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((12, 9)))
+    small = ["--hidden", "2", "--latent", "1", "--threads", "1", "--checkpoint-every", "1000"]
+    arguments = ["train", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run"), *small]
+    said = CliRunner().invoke(main, [*arguments, "--epochs", "210"]).stderr
+    epochs = [int(line.split("/")[0][6:]) for line in said.splitlines() if line[:6] == "epoch "]
+    assert epochs == [1, *range(4, 209, 4), 210]

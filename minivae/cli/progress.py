@@ -16,7 +16,7 @@ from minivae.cli.common import say
 
 
 class Progress:
-    """A bar with the loss and the remaining time on a terminal; one line an epoch otherwise."""
+    """A bar with the loss and the remaining time on a terminal; a line an epoch, of many some."""
 
     def __init__(self, training: Any, epochs: int) -> None:
         self.training, self.epochs = training, epochs
@@ -42,7 +42,10 @@ class Progress:
         )
 
     def epoch(self, record: Any) -> None:
-        """Print what an epoch gave."""
+        """Print what an epoch gave: of more than 100 only some fifty."""
+        every = self.epochs // 50 if self.epochs > 100 else 1
+        if record.epoch % every and record.epoch not in (1, self.epochs):
+            return
         self.clear()
         say(
             f"epoch {record.epoch}/{self.epochs}  train {record.train_loss:.2f}  "

@@ -524,7 +524,8 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
             for record in training.run(epochs, threads=threads, after_step=after_step):
                 progress.epoch(record)
                 run.epoch(training)
-                if record.epoch in (2, epochs) and not told and (line := collapsed(record)):
+                due = record.epoch in (max(2, epochs // 10), epochs)
+                if due and not told and (line := collapsed(record)):
                     told = True
                     say(line)
                 if film is not None:
