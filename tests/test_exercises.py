@@ -266,7 +266,7 @@ WRONG = [  # other ways to write what students write, and what must be said
     (4, {"dweight[...] = ____": "dweight += dy.T @ x"}, "adds to what is there", "not `+=`"),
     (4, {"dbias[...] = ____": "dbias[...] = np.average(dy, axis=0)"}, "not a mean"),
     (5, {DX: "dx[...] = dy * (1 + y * y)"}, "sign of y * y is wrong"),
-    (5, {DX: "dx[...] = dy * (1 + y * y * y - y)"}, "its slope there is wrong"),
+    (5, {DX: "dx[...] = dy * (1 + y * y * y - y)"}, "stands where `1 - y * y` belongs"),
     (6, {"dlogits[...] = ____": "dlogits[...] = probability - x"}, "The mean over the batch"),
     (6, {"softplus = ____": "softplus = np.log1p(np.exp(logits))"}, "2000: inf", "overflows"),
     (7, {"return ____": "return np.log(np.mean(np.exp(log_w), 0))"}, "-inf", "underflow"),
