@@ -21,7 +21,7 @@ from minivae.errors import MinivaeError
 # What is right after all, by parameter. Any finite number will do for a rate or a weight; training
 # says when the numbers grow too large.
 FINE = {
-    ("0",): "seed random_state beta beta1 beta2 eps decay rtol iterations row quantile",
+    ("0",): "seed random_state beta beta1 beta2 eps decay rtol iterations row quantile dropout",
     ("large",): "seed random_state epochs batch_size early_stop inputs outputs iterations "
     "n_samples average_every n accumulate",
     ("large", "huge"): "lr learning_rate eps decay beta clip rtol",
