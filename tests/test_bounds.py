@@ -188,4 +188,4 @@ def test_of_many_epochs_some_fifty_are_told(tmp_path):
     arguments = ["train", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run"), *small]
     said = CliRunner().invoke(main, [*arguments, "--epochs", "210"]).stderr
     epochs = [int(line.split("/")[0][6:]) for line in said.splitlines() if line[:6] == "epoch "]
-    assert epochs == [1, *range(4, 209, 4), 210]
+    assert epochs == [1, 2, 3, *range(4, 209, 4), 210]

@@ -42,9 +42,9 @@ class Progress:
         )
 
     def epoch(self, record: Any) -> None:
-        """Print what an epoch gave: of more than 100 only some fifty."""
+        """Print what an epoch gave: of more than 100 the first three and some fifty."""
         every = self.epochs // 50 if self.epochs > 100 else 1
-        if record.epoch % every and record.epoch not in (1, self.epochs):
+        if record.epoch % every and 3 < record.epoch < self.epochs:
             return
         self.clear()
         say(
