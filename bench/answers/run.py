@@ -1,6 +1,6 @@
 """Measures how many of the answers get their true cause, how many are misled, which are accepted.
 
-    python -m bench.answers.run [--set first|second] [--package FOLDER]
+    python -m bench.answers.run [--set first|second|third] [--package FOLDER]
         [--kind KIND] [--show]
 
 Each answer's file is judged as by `minivae exercise check`; FOLDER is another copy of the
@@ -19,14 +19,14 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.answers import ANSWERS, second
+from bench.answers import ANSWERS, second, third
 from bench.answers.answer import Answer
 from minivae.teaching.exercises.catalogue import find
 from minivae.teaching.exercises.sandbox import Sandbox
 from minivae.teaching.exercises.student import ExerciseError
 from minivae.teaching.exercises.verdict import judge
 
-SETS = {"first": ANSWERS, "second": second.ANSWERS}
+SETS = {"first": ANSWERS, "second": second.ANSWERS, "third": third.ANSWERS}
 SECONDS = 60  # a judge that has not answered by then hangs
 
 
