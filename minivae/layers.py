@@ -117,6 +117,7 @@ class Layer:
         self._parameters: Parameters | None = None
         self._params: dict[str, Array] = {}
         self._grads: dict[str, Array] = {}
+        self._cuts: dict[tuple[str, Any, Any], slice | None] = {}
 
     # --- parameters ------------------------------------------------------------------------------
 
@@ -139,6 +140,7 @@ class Layer:
         """
         before = {} if self._parameters is None else self._params
         self._parameters, self._prefix = parameters, prefix
+        self._cuts = {}
         self.name = prefix.rstrip(".") or self.name
         names = [(name, prefix + name) for name in self.shapes]
         self._params = {name: parameters.views[full] for name, full in names}
@@ -192,8 +194,10 @@ class Layer:
 
     def within(self, name: str, part: slice) -> slice | None:
         """Return which rows of a parameter lie in a part of the flat vector: ALL, some, or None."""
-        parameters = self._parameters or self.parameters
-        return parameters.within(self._prefix + name, part)
+        key = name, part.start, part.stop
+        if key not in self._cuts:  # asked in every step: always for the same few parts
+            self._cuts[key] = self.parameters.within(self._prefix + name, part)
+        return self._cuts[key]
 
     # --- ways back -------------------------------------------------------------------------------
 
