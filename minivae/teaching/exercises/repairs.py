@@ -262,6 +262,8 @@ def _expressions(
             to = ast.unparse(piece)
             if to == was or (node is value and size > 3 and _size(piece) > 8):
                 continue  # that is another line, no slip in this one
+            if isinstance(piece, ast.Constant) and isinstance(node, ast.Name):
+                continue  # a name is written for another name: a number would only hide it
             cost = 2 + size + _size(piece) - 2 * _shared(node, piece)
             if isinstance(node, ast.Constant) and not isinstance(piece, ast.Constant):
                 cost += 2
@@ -371,7 +373,10 @@ def _operation(node: ast.BinOp, was: str, text: _Text) -> Iterator[Repair]:
     left, right = ast.unparse(node.left), ast.unparse(node.right)
     sign = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult: "@"}
     now = sign.get(type(node.op), "**")
+    one = any(getattr(side, "value", None) == 1 for side in (node.left, node.right))
     for other in {"+": "-*", "-": "+*", "*": "/+@", "/": "*-", "@": "*", "**": "*"}[now]:
+        if one and other in "*/":
+            continue  # nobody multiplies by 1: that term, or factor, is too many
         if {now, other} == {"+", "-"}:
             says = f"The sign of `{right}` is wrong: `{left} {other} {right}`."
         else:
@@ -486,10 +491,15 @@ def _order(function: ast.FunctionDef, text: _Text) -> Iterator[Repair]:
             if isinstance(one, ast.Attribute) and ast.unparse(one) in ("self.step", "self.t")
         }
     )
+    counted = {
+        ast.unparse(one.target) for one in ast.walk(function) if isinstance(one, ast.AugAssign)
+    }
     first = function.body[0]
     for name in counts:
         start, _ = text.span(first)
         says = f"{name} is never counted up: it stays as it was at the first step."
+        if name in counted:
+            says = f"{name} is counted up too late: the first step is step 1 already."
         yield Repair(3, start, start, f"{name} += 1\n{' ' * first.col_offset}", says)
 
 
