@@ -277,6 +277,10 @@ WRONG = [  # other ways to write what students write, and what must be said
     (9, {"dmu += ____": "dmu -= dz"}, "sign is wrong"),
     (10, {"mhat = ____": "mhat = m / 1.0"}, "m is not corrected"),
     (10, {"m += ____": "m += grad * (1 - beta1); grad *= 0"}, "grad, which is only read"),
+    (10, {"mhat = ____": "mhat = m / (1 - beta1 ** (step - 1))"}, "`1` is too many in `step - 1`"),
+    (7, {"return ____":
+         "return np.log(np.exp(log_w - top).sum(axis=0) / (len(log_w) - 1)) + top"},
+     "`1` is too many in `len(log_w) - 1`"),
     (11, {"da = ____": "da = dh * 1"}, "The ReLU is missing"),
     (12, {"dlogvar = ____": "dlogvar = dz * self.noise / 2"}, "KL's own gradient is missing"),
     (12, {"dstats = ____": "dstats = np.hstack([dlogvar, dmu])"}, "halves are exchanged"),
@@ -293,6 +297,22 @@ def test_a_wrong_answer_is_named(case, verdict):
     text = "\n".join(found.lines)
     assert not found.passed
     assert all(one in text for one in words), text
+
+
+MEANS = "mhat, vhat = m / (1 - self.beta1**self.step), v / (1 - self.beta2**self.step)"
+
+
+@pytest.mark.parametrize(("was", "now", "says"), [
+    (MEANS, "mhat = m\n            vhat = v / (1 - self.beta2**self.step)", "`mhat` lacks"),
+    ("self.step += 1", "pass", "self.step is never counted up"),
+])  # fmt: skip
+def test_a_blank_page_of_adam_is_mended_as_a_student_would(tmp_path, sandbox, was, now, says):
+    one = answer(tmp_path, 23)
+    path = tmp_path / one.file
+    source = path.read_text()
+    assert was in source
+    path.write_text(source.replace(was, now))
+    assert says in "\n".join(judge(one, tmp_path, sandbox).lines)
 
 
 TWO = [  # two mistakes at once: what must be said of each

@@ -56,7 +56,8 @@ def start(number: int) -> None:
     path = copy_task(one, Path())
     tell(f"{path}: {one.task}")
     tell(f"Its page is lesson {one.page}: minivae learn")
-    tell(f"Fill in the blanks (____), then: minivae exercise check {number}")
+    do = {"hunt": "Find the faulty line and mend it", "page": "Write what its head asks for"}
+    tell(f"{do.get(one.kind, 'Fill in the blanks (____)')}, then: minivae exercise check {number}")
 
 
 @exercise.command()

@@ -21,6 +21,7 @@ from minivae.teaching.exercises.sandbox import Sandbox
 CHUNK, TRIES, ROUNDS = 100, 900, 3  # changes tried in one run of the child, in all, one on another
 SIZE = 14  # nodes of an expression that is exchanged; larger ones are another way, no slip
 _RANK = dict.fromkeys((ast.Mult, ast.Div), "*") | dict.fromkeys((ast.Add, ast.Sub), "+")
+TWINS = {"m": "v", "v": "m", "1": "2", "2": "1"}  # Adam's two averages, and their betas
 # What a piece of code that is wrong, or that was meant, is called.
 NOTES = {
     r"sqrt\(|\*\* ?0\.5": "sqrt is a root",
@@ -145,6 +146,7 @@ def _repairs(
                     yield from _expressions(value, rights, names, text)
         if not lines or lines[0] <= function.lineno < lines[1]:
             yield from _order(function, text)
+            yield from _twins(function, text)
 
 
 class _Text:
@@ -391,7 +393,8 @@ def _operation(node: ast.BinOp, was: str, text: _Text) -> Iterator[Repair]:
         says = (
             f"`{now} {right}` stands outside of `{function}(...)`: it belongs inside{_note(was)}."
         )
-        yield text.become(node, 4, to, says)
+        if function != "len":  # in there it would do nothing
+            yield text.become(node, 4, to, says)
     what = "term" if now in "+-" else "factor"
     for gone, kept in ((right, left), (left, right)):
         twice = " It is in already." if kept == gone else ""
@@ -501,6 +504,30 @@ def _order(function: ast.FunctionDef, text: _Text) -> Iterator[Repair]:
         if name in counted:
             says = f"{name} is counted up too late: the first step is step 1 already."
         yield Repair(3, start, start, f"{name} += 1\n{' ' * first.col_offset}", says)
+
+
+def _twins(function: ast.FunctionDef, text: _Text) -> Iterator[Repair]:
+    """Yield Adam's lines of m as those of v have it, and the other way round."""
+    lines = [one for one in ast.walk(function) if isinstance(one, ast.Assign)]
+    for one, other in itertools.permutations(lines, 2):
+        value, model = ast.unparse(one.value), ast.unparse(other.value)
+        turned = re.sub(r"\b(m|v)(?=\b|_?hat)|(?<=beta)[12]", lambda at: TWINS[at[0]], model)
+        target = ast.unparse(one.targets[0])
+        if (
+            target
+            == re.sub(
+                r"^(m|v)|(?<=\.)(m|v)(?=\b|_?hat)",
+                lambda at: TWINS[at[0]],
+                (ast.unparse(other.targets[0])),
+            )
+            and value != turned != model
+            and value in turned
+        ):
+            says = (
+                f"`{target}` lacks what `{ast.unparse(other.targets[0])}` has, its correction: "
+                f"`{turned}`."
+            )
+            yield text.become(one.value, 2, f"({turned})", says)
 
 
 def _stands(was: str, to: str, value: ast.expr, parent: str | None) -> str:
