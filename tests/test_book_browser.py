@@ -101,8 +101,12 @@ def test_two_linears_gradients(browser, site):
         "(() => { const e = document.querySelector(\"[data-entry='dy 0 1']\"); e.value = -3;"
         "e.dispatchEvent(new Event('input')); })()"
     )
+    browser.frame()
     dy = dy.copy()
     dy[0, 1] = -3
+    compare()
+    browser.drag("[data-entry='dy 1 0']", (0.5, 0.5), (1.0, 0.5), (0.5 + 40 / 54, 0.5))
+    dy[1, 0] += 1  # a tenth for every four pixels
     compare()
     quiet(browser)
 

@@ -81,6 +81,12 @@ def test_markdown_becomes_html():
     assert "<summary>Why <code>x</code>?</summary><p>Because.</p>" in folded
 
 
+def test_a_line_of_formulas_may_break_at_spaces_and_outer_signs_of_equality():
+    made = plain("```math\nf(a = 1) = \\frac{b = c}{d} = e \\qquad\\qquad g \\mathrel{+}= h\n```")
+    parts = [re.findall('alttext="(.*?)"', span) for span in re.findall("<span>.*?</span>", made)]
+    assert parts == [["f(a = 1)", r"= \frac{b = c}{d}", "= e"], [r"g \mathrel{+}= h"]]
+
+
 def test_what_is_no_mark_is_shown_as_text():
     name = "</script><script>alert(1)</script><img src=x onerror=alert(1)>{{facts}}&"
     for text in (name, f"# {name}", f"- {name}", f"| {name} |\n|---|\n| {name} |", f"`{name}`"):
@@ -117,7 +123,8 @@ def test_the_pages_hold_what_the_lessons_hold():
     for lesson in PAGES:
         text, made = lesson.read_text(), HTML[f"{lesson.stem}.html"]
         inline = len(re.findall(r"\$`[^`\n]+`\$", text))
-        assert made.count("<math") == inline + text.count("```math")
+        assert len(re.findall("<math (?!display)", made)) == inline
+        assert made.count('<div class="formula">') == text.count("```math")
         assert made.count("<h2") == len(re.findall("^## ", text, re.MULTILINE))
         assert made.count("<pre") == text.count("```") // 2 - text.count("```math")
 

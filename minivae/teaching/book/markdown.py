@@ -88,8 +88,13 @@ class Markdown:
         code = _while(lines, lambda line: line.rstrip() != "```")
         lines[:1] = []
         if info == "math":
-            formula = mathml("\n".join(code), display=True)
-            return f'<div class="formula">{formula}</div>'
+            # Spaces and signs of equality are where a line may break on a phone.
+            parts = [_sides(part) for part in re.split(r"(?:\\q?quad\s*)+", "\n".join(code))]
+            formulas = "".join(
+                f"<span>{''.join(mathml(side, display=True) for side in sides)}</span>"
+                for sides in parts
+            )
+            return f'<div class="formula">{formulas}</div>'
         kind = info.partition(" ")[0] or "diagram"
         return f'<pre class="{escape(kind)}"><code>{escape(chr(10).join(code))}</code></pre>'
 
@@ -146,6 +151,17 @@ class Markdown:
         if kind == "image":
             return f'<img src="{escape(self.image(content))}" alt="{escape(match["alt"])}">'
         return f'<a href="{escape(self.link(content))}">{self.inline(match["text"])}</a>'
+
+
+def _sides(formula: str) -> list[str]:
+    """Cut a formula before each of its signs of equality that stands in no bracket."""
+    sides, depth = [""], 0
+    for token in re.findall(r"\\mathrel\{.*?\}=|\\(?:left|right)?.|.", formula, re.DOTALL):
+        depth += (token[-1] in "([{") - (token[-1] in ")]}")
+        if token == "=" and depth == 0 and sides[-1].strip():
+            sides.append("")
+        sides[-1] += token
+    return sides
 
 
 def _while(lines: list[str], test: Callable[[str], object]) -> list[str]:

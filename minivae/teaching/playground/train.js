@@ -100,7 +100,7 @@ const play = (() => {
       return element("tr", {}, element("th", { scope: "row" }, `z[${j}]`), ...cells);
     });
     byId("units").replaceChildren(...lines);
-    byId("active").textContent = `${active} of 2 units active (variance of μ above 0.01)${active ? "" : ": collapsed"}`;
+    byId("active").textContent = `${active} of 2 units active (variance of μ above 0.01)${active || !vae.steps ? "" : ": collapsed"}`;
   }
 
   const NAMES = ["x", "from μ", "drawn", "drawn", "drawn", "drawn"];

@@ -1,6 +1,6 @@
 // Lesson 11: a kernel that slides, and the two ways back: who meets whom under it.
 
-figure("convolution", "Choose an entry of y, dx or dW: what meets there lights up. Change x, W or dy.", (box) => {
+figure("convolution", "Choose an entry of y, dx or dW: what meets there lights up. Type into x, W or dy, or drag across a number.", (box) => {
   const given = { x: lesson.x, W: lesson.weight, dy: lesson.dy };
   const [n, k, m] = [given.x.length, given.W.length, given.dy.length];
   const places = (rows) => range(0, rows * rows - 1, rows * rows).map((t) => [Math.floor(t / rows), t % rows]);

@@ -7,18 +7,23 @@ figure("estimators", "Two thousand estimates of dmu, each from one draw. Add dim
   const width = slider(box, "estimators-z", "dimensions Z", { min: 0, max: 2, step: 0.1, value: 0, say: (v) => String(Math.round(10 ** v)), changed: redraw });
   const buttons = row(box, "buttons");
   const tell = numbers(box, { one: "through z: mean, variance", two: "score function: mean, variance", ratio: "draws that the score function needs for one of the other", right: "the right value, 2 (mu − c)" });
-  let seed = 0;
+  const MOST = 100; // dimensions; all their noise is drawn at once, and kept while Z is dragged
+  let seed = 0, noise;
+
+  function draw() {
+    noise = random.normals(DRAWS * MOST, random.generator(seed, "estimators"));
+    redraw();
+  }
 
   function redraw() {
     const Z = Math.round(10 ** width.value());
-    const uniform = random.generator(seed, "estimators");
     const one = new Float64Array(DRAWS), two = new Float64Array(DRAWS);
     for (let n = 0; n < DRAWS; n++) {
-      const eps = random.normals(Z, uniform);
+      const eps = noise[n * MOST];
       let value = 0;
-      for (const e of eps) value += (mu + sigma * e - c) ** 2;
-      one[n] = 2 * (mu + sigma * eps[0] - c);
-      two[n] = (value * eps[0]) / sigma;
+      for (let k = 0; k < Z; k++) value += (mu + sigma * noise[n * MOST + k] - c) ** 2;
+      one[n] = 2 * (mu + sigma * eps - c);
+      two[n] = (value * eps) / sigma;
     }
     const bins = 81, edge = 40, wide = (2 * edge) / bins;
     const histogram = (values) => {
@@ -42,7 +47,7 @@ figure("estimators", "Two thousand estimates of dmu, each from one draw. Add dim
   }
   button(buttons, "Draw the noise anew", () => {
     seed += 1;
-    redraw();
+    draw();
   }, "estimators-anew");
-  redraw();
+  draw();
 });

@@ -18,8 +18,10 @@ function svg(tag, attributes = {}, ...children) {
 }
 
 // A plot: x and y give [from, to]; logarithmic axes take powers of ten. `draw` replaces its content.
+// It is as wide as its place, so that its letters stay legible on a phone.
 class Plot {
-  constructor(box, { x, y, log = "", across = "", up = "", width = 640, height = 280, label }) {
+  constructor(box, { x, y, log = "", across = "", up = "", height = 280, label }) {
+    const width = Math.min(640, Math.max(280, box.clientWidth - 24));
     Object.assign(this, { x, y, log, width, height });
     [this.left, this.right, this.top, this.bottom] = [58, width - 12, 12, height - 40];
     this.svg = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot", role: "img", "aria-label": label });
@@ -76,14 +78,14 @@ class Plot {
   }
 
   _ticks(axis) {
-    const [from, to] = this[axis];
+    const [from, to] = this[axis], most = axis === "x" ? this.width / 105 : 6;
     if (this.log.includes(axis)) {
       const [a, b] = [Math.log10(Math.min(from, to)), Math.log10(Math.max(from, to))];
-      const every = Math.ceil((b - a) / 7);
+      const every = Math.ceil((b - a) / (most + 1));
       return Array.from({ length: Math.floor((b - a) / every + 1e-9) + 1 }, (_, i) => Math.ceil(a) + i * every)
         .map((power) => [10 ** power, Math.abs(power) < 3 ? String(10 ** power) : `1e${power}`]);
     }
-    const span = to - from, raw = span / 6, base = 10 ** Math.floor(Math.log10(raw));
+    const raw = (to - from) / most, base = 10 ** Math.floor(Math.log10(raw));
     const every = [1, 2, 5, 10].map((m) => m * base).find((step) => step >= raw);
     const first = Math.ceil(from / every - 1e-9) * every;
     const digits = Math.max(0, -Math.floor(Math.log10(every) + 1e-9));
@@ -187,6 +189,23 @@ function legend(box, names) {
   box.append(element("p", { class: "legend" }, ...items));
 }
 
+// A number that a drag across it changes, by a tenth for every four pixels.
+function dragsNumber(input) {
+  let from;
+  input.addEventListener("pointerdown", (event) => {
+    input.setPointerCapture(event.pointerId);
+    from = { x: event.clientX, value: Number(input.value), moved: false };
+  });
+  input.addEventListener("pointermove", (event) => {
+    const tenths = Math.round((event.clientX - from?.x) / 4);
+    if (!input.hasPointerCapture(event.pointerId) || !(tenths || from.moved)) return;
+    from.moved = true;
+    input.blur(); // or its text would be selected
+    input.value = (from.value + tenths / 10).toFixed(1).replace(".0", "");
+    input.dispatchEvent(new Event("input"));
+  });
+}
+
 // Arrays of numbers: those in `given` can be changed, the others are sums of products of their
 // entries. `terms[name](r, c)` lists the products, each a list of [array, row, column]; those of the
 // chosen entry light up, and stand below in words and numbers.
@@ -210,8 +229,9 @@ function sums(box, { given, shapes, terms, chosen, columns = 3 }) {
         made.addEventListener(name in given ? "input" : "click", () => {
           if (name in given) given[name][r][c] = Number(made.value) || 0;
           else chosen = [name, r, c];
-          redraw();
+          soon();
         });
+        if (name in given) dragsNumber(made);
         if (!(name in given)) made.addEventListener("focus", () => made.click());
         cells[`${name} ${r} ${c}`] = made;
         line.append(element("td", {}, made));
@@ -220,6 +240,7 @@ function sums(box, { given, shapes, terms, chosen, columns = 3 }) {
     }
     grid.append(table);
   }
+  const soon = oncePerFrame(redraw);
   const words = element("p", { class: "sum", "data-read": "sum", "aria-live": "polite" });
   box.append(words);
 

@@ -1,6 +1,6 @@
 // Lesson 2: each entry of Linear's three gradients with the numbers that it is made of.
 
-figure("gradients", "Choose an entry of a gradient: what it is made of lights up. Change x, W or dy.", (box) => {
+figure("gradients", "Choose an entry of a gradient: what it is made of lights up. Type into x, W or dy, or drag across a number.", (box) => {
   const given = { x: lesson.x, W: lesson.weight, dy: lesson.dy };
   const [B, inputs, outputs] = [given.x.length, given.x[0].length, given.dy[0].length];
   sums(box, {

@@ -8,7 +8,8 @@ figure("weights", "More draws, another q: who has the say, and how near is the b
   const logvar = slider(box, "weights-logvar", "logvar of q", { min: -5, max: 1.5, step: 0.05, value: lesson.logvar, changed: redraw });
   const buttons = row(box, "buttons");
   const tell = numbers(box, { one: "this estimate of the bound", ess: "draws that count, 1 / sum of v²", bound: `the bound: mean of ${REPEATS} estimates`, logp: "log p(x)" });
-  let seed = 0;
+  const MOST = 64; // draws of an estimate; all their noise is drawn at once, and kept under a drag
+  let seed = 0, noise;
   const logP = Math.log(joint.reduce((sum, value) => sum + Math.exp(value), 0) * step);
   // log p(x, z) between two points of the line.
   const at = (z) => {
@@ -16,26 +17,34 @@ figure("weights", "More draws, another q: who has the say, and how near is the b
     return joint[k] + (place - k) * (joint[k + 1] - joint[k]);
   };
 
+  function draw() {
+    noise = random.normals(MOST * REPEATS, random.generator(seed, "weights"));
+    redraw();
+  }
+
   function redraw() {
     const [K, m, v] = [2 ** power.value(), mu.value(), logvar.value()], sigma = Math.exp(v / 2);
-    const eps = random.normals(K * REPEATS, random.generator(seed, "weights"));
+    const log = new Float64Array(K);
+    // The bound by draw n; the logarithms of its weights are left in `log`.
     const estimate = (n) => {
-      const draws = range(0, K - 1, K).map((k) => {
-        const e = eps[n * K + k], z = m + sigma * e;
-        return { z, log: at(z) + (e * e + v + Math.log(2 * Math.PI)) / 2 };
-      });
-      const top = Math.max(...draws.map(({ log }) => log));
-      const total = draws.reduce((sum, { log }) => sum + Math.exp(log - top), 0);
-      return { draws: draws.map(({ z, log }) => [z, Math.exp(log - top) / total]), bound: top + Math.log(total / K) };
+      let top = -Infinity, total = 0;
+      for (let k = 0; k < K; k++) {
+        const e = noise[n * MOST + k];
+        log[k] = at(m + sigma * e) + (e * e + v + Math.log(2 * Math.PI)) / 2;
+        top = Math.max(top, log[k]);
+      }
+      for (let k = 0; k < K; k++) total += Math.exp(log[k] - top);
+      return top + Math.log(total / K);
     };
-    const one = estimate(0);
-    const mean = range(0, REPEATS - 1, REPEATS).reduce((sum, n) => sum + estimate(n).bound, 0) / REPEATS;
-    plot.draw(...one.draws.flatMap(([z, share]) => [plot.line([[z, 0], [z, share]], "one"), plot.dot(z, share, "one", 4)]));
-    tell({ one: shown(one.bound, 3), ess: shown(1 / one.draws.reduce((sum, [, share]) => sum + share * share, 0), 2), bound: shown(mean, 3), logp: shown(logP, 4) });
+    let mean = 0;
+    for (let n = 0; n < REPEATS; n++) mean += estimate(n) / REPEATS;
+    const one = estimate(0), draws = Array.from(log, (value, k) => [m + sigma * noise[k], Math.exp(value - one) / K]);
+    plot.draw(...draws.flatMap(([z, share]) => [plot.line([[z, 0], [z, share]], "one"), plot.dot(z, share, "one", 4)]));
+    tell({ one: shown(one, 3), ess: shown(1 / draws.reduce((sum, [, share]) => sum + share * share, 0), 2), bound: shown(mean, 3), logp: shown(logP, 4) });
   }
   button(buttons, "Draw the noise anew", () => {
     seed += 1;
-    redraw();
+    draw();
   }, "weights-anew");
-  redraw();
+  draw();
 });
