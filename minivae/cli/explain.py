@@ -64,7 +64,8 @@ def trace(
 
     Each gradient stands beside its numeric derivative and the line of the source that computes it.
     Without RUN the model is tiny: 4 pixels, 2 hidden units, 1 latent dimension. With RUN it is
-    that model on its training images, in 64-bit floats; nothing of the run is changed.
+    that model on its training images, in 64-bit floats; nothing of the run is changed. To change
+    its numbers and see what follows: minivae play --step.
     """
     from minivae.looking.trace import tiny, trace_page, trace_step, trace_text
     from minivae.storage.files import replacing

@@ -64,7 +64,8 @@ style-src 'unsafe-inline'">
 <h1>{escape(shown(title))}</h1>
 <p>{escape(headline(trace))}.</p>
 <p>{escape(summary(trace))} Follow a name in a formula to where it was made; unfold a source to
-read what ran. To do it yourself: <code>minivae exercise list</code>.</p>
+read what ran. To play with such a step: <code>minivae play --step</code>; to write it yourself:
+<code>minivae exercise list</code>.</p>
 <nav aria-label="Parts of the step">{contents}</nav>
 {chr(10).join(body)}
 </body>

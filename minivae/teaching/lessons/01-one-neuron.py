@@ -71,6 +71,21 @@ def differences():
     print()
 
 
+def digits():
+    for kind in (np.float64, np.float32):
+        weight = np.linspace(WEIGHT - 0.1, WEIGHT + 0.1, 101).astype(kind)
+        true, _ = gradient(weight.astype(float), BIAS)
+        errors = {}
+        for h in STEPS:
+            central = (loss(weight + h, BIAS) - loss(weight - h, BIAS)) / (2 * h)
+            errors[h] = np.abs(central - true).mean()
+        best = min(errors, key=errors.get)
+        count = -np.log10(np.finfo(kind).eps)
+        name = np.dtype(kind).name
+        print(f"{name}: {count:2.0f} digits, best step {best:.0e}, error ~{errors[best]:.0e}")
+    print()
+
+
 def one_step_down(rate=0.5):
     dweight, dbias = gradient(WEIGHT, BIAS)
     before = loss(WEIGHT, BIAS)
@@ -104,6 +119,7 @@ def main():
     by_hand()
     with_layers()
     differences()
+    digits()
     one_step_down()
     if arguments.picture:
         picture(arguments.picture)

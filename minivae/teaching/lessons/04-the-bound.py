@@ -10,7 +10,7 @@ import numpy as np
 import minivae
 from minivae import formulas as f
 
-Z = np.linspace(-8, 8, 4001)  # one latent dimension: every integral is a sum over this line
+Z = np.linspace(-8, 8, 4001)  # every integral is a sum over a line; 20 would need a grid
 X = np.array([[1.0, 0.0, 1.0, 1.0]])
 
 

@@ -108,6 +108,7 @@ def as_patches():
 
 
 def sizes():
+    """Print what layers such as those of `--hidden c32,c64,256` make of a side."""
     print("kernel  stride  padding   28 becomes")
     for kernel, stride, padding in ((3, 1, 0), (3, 1, 1), (4, 2, 1), (5, 2, 2)):
         layer = Conv2d(1, 1, kernel, stride, padding, size=(28, 28))
