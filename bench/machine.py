@@ -10,11 +10,12 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 # Some environments pin OpenBLAS to older kernels or another cache size; users' machines do not.
-PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+# Nor do they read all of Python's files anew in every process.
+PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONDONTWRITEBYTECODE")
 
 
 def unpin() -> None:
-    """Start this script again without the variables that pin OpenBLAS, if any is set."""
+    """Start this script again without the variables that a user's machine lacks, if any is set."""
     if any(name in os.environ for name in PINS):
         env = {name: value for name, value in os.environ.items() if name not in PINS}
         sys.stdout.flush()

@@ -35,6 +35,7 @@ KINDS = {
     "import numpy": "import numpy",
     "import minivae": "import minivae",
     "import numpy, then all that minivae.VAE needs": "import numpy, minivae; minivae.VAE",
+    "... and minivae.train": "import numpy, minivae; minivae.VAE, minivae.train",
     "minivae --help": "from minivae.cli import main; main(['--help'])",
     "minivae train, to the end of its first step": FIRST_STEP,
 }

@@ -125,6 +125,8 @@ def test_objects_show_themselves():
     assert again.spec() == vae.spec()
     assert "36, hidden" in vae._repr_html_() and "<td>silu</td>" in vae._repr_html_()
     assert "training: 200, test: 40, images: 6x6" in repr(DATA)
+    rows = minivae.load_data({"a": [1.0, 2, 3], "b": [3.0, 1, 2]})
+    assert "training: 2, test: 1, rows: 1x4" in repr(rows)
     assert "<td>6x6</td>" in DATA._repr_html_()
     history = History([Record(1, *[2.0] * 8)])
     assert repr(history) == "<History: 1 epochs, test loss 2.00 nats per image>"

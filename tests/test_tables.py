@@ -66,6 +66,7 @@ def trained(tmp_path_factory):
         *("--epochs", 60, "--hidden", "32", "--latent", 2, "--lr", 5e-3, "--checkpoint-every", 60),
     )
     assert done.exit_code == 0, done.output
+    assert " rows/s" in done.output and "nats per row" in done.output
     assert {"loss.png", "latent.png"} <= {file.name for file in (folder / "run").iterdir()}
     return folder
 

@@ -50,7 +50,7 @@ class Progress:
         say(
             f"epoch {record.epoch}/{self.epochs}  train {record.train_loss:.2f}  "
             f"test {record.test_loss:.2f} (nll {record.test_nll:.2f}, kl {record.test_kl:.2f})  "
-            f"{record.seconds:.2f} s  {record.images_per_second:,.0f} images/s"
+            f"{record.seconds:.2f} s  {record.images_per_second:,.0f} {self.training.data.noun}s/s"
         )
 
     def clear(self) -> None:

@@ -476,11 +476,11 @@ def train(
                 last = training.history[-1]
                 if training.best_epoch:
                     say(
-                        f"the images held out were explained best after epoch "
+                        f"the {loaded.noun}s held out were explained best after epoch "
                         f"{training.best_epoch}: the parameters are those of then"
                     )
-                what = "row" if isinstance(loaded.units, Table) else "image"
-                tell(f"test loss {last.test_loss:.2f} nats per {what}; results in {shown(folder)}")
+                loss = f"{last.test_loss:.2f} nats per {loaded.noun}"
+                tell(f"test loss {loss}; results in {shown(folder)}")
 
 
 def for_table(ctx: click.Context, rows: int) -> tuple[Any, ...]:

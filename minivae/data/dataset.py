@@ -9,7 +9,6 @@ reads of 8 MiB that keep nothing.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -84,6 +83,8 @@ class Dataset:
         Of a part above 256 MiB only 64 runs of 64 rows count, at even distances from its first
         row to its last: so a mapped file is not read whole.
         """
+        import hashlib  # slow to load, and not wanted before
+
         sha = hashlib.sha256()
         for part in (self.train, self.test):
             sha.update(f"{part.shape} {part.dtype.name};".encode())
@@ -102,12 +103,19 @@ class Dataset:
         parts = self.train_labels, self.test_labels
         if any(labels is None for labels in parts):
             return ""
+        import hashlib
+
         return hashlib.sha256(
             b";".join(np.ascontiguousarray(y).tobytes() for y in parts)
         ).hexdigest()
 
+    @property
+    def noun(self) -> str:
+        """What one of them is called: a row, unless it has a height."""
+        return "row" if self.image_shape[0] == 1 else "image"
+
     def __repr__(self) -> str:
-        """Return one line: the name, how many images of which size, and whether labelled."""
+        """Return one line: name, how many rows or images of which size, and whether labelled."""
         return f"<Dataset {', '.join(f'{k}: {v}' for k, v in self._facts().items())}>"
 
     def _repr_html_(self) -> str:
@@ -119,8 +127,8 @@ class Dataset:
             "name": shown(self.name),
             "training": f"{len(self.train):,}",
             "test": f"{len(self.test):,}",
-            "images": "x".join(map(str, self.image_shape)),
-            "pixels": self.train.dtype.name,
+            f"{self.noun}s": "x".join(map(str, self.image_shape)),
+            "numbers": self.train.dtype.name,
             "labels": "yes" if labelled else "no",
         }
 

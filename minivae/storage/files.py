@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,7 +56,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise WriteError(f"{shown(path)!r} is no name of a file")
     # No other process can know the name, and no link of that name is followed ("x"); it ends with
     # the number of the process, so that what a dead one left is known: lock.py.
-    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}.{os.getpid()}.part")
     try:
         make_folder(path.parent)
         mode = _mode(path)
