@@ -252,7 +252,7 @@ def share(sizes: dict[str, int], total: int, seconds: float) -> dict[str, int]:
     `total` is the number of values that one evaluation touches, `seconds` what it takes: only a
     slow one counts, and roughly, so that the sample is the same on the next run.
     """
-    left = int(np.clip(BUDGET / max(total, 1), 300, ENTRIES))
+    left = int(np.clip(BUDGET / max(total, 1), 12, ENTRIES))
     while seconds > SLOW and left > 30:
         seconds, left = seconds / 3, left // 3
     result = {}

@@ -5,6 +5,7 @@ How it is differentiated is for numeric.py; what layer and inputs are is known b
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from minivae.gradcheck.subject import Array, Subject
 STEP = 1e-8  # relative to the values; a corner within so little is rare
 POINTS = 4  # on either side; half as many of a large layer
 LARGE = 1_000_000  # numbers in its arrays
+BLOCK = 999_983  # random signs that are drawn at most; then they come again
 SAMPLE = 50_000  # numbers of one array that are moved to see its rounding and its corners
 
 
@@ -241,9 +243,8 @@ def corners(found: Function) -> Array:
 
 def signs(rng: np.random.Generator, shape: tuple[int, ...], size: float) -> Array:
     """Return random signs times a number."""
-    found = rng.integers(0, 2, shape, dtype=np.int8) * (2 * size)
-    found -= size
-    return found
+    block = rng.integers(0, 2, min(math.prod(shape), BLOCK), dtype=np.int8) * (2 * size) - size
+    return np.resize(block, shape)
 
 
 def _flat(arrays: list[Array], split: bool = False) -> Array:

@@ -70,7 +70,7 @@ def wrong_at(point: Subject, judged: list[str], largest: float) -> bool:
         rows = {len(one) for one in point.inputs if one.ndim}
         return any(one.ndim and len(one) in rows for one in point.outputs)  # rows are a batch
     found = [gradients[name] for name in usable]
-    sizes = [float(np.abs(one).max(initial=0.0)) for one in found]
+    sizes = [float(max(one.max(initial=0.0), -one.min(initial=0.0))) for one in found]
     if not np.isfinite(sizes).all() or max(sizes, default=0.0) > SENSIBLE * (largest + 1e-300):
         return False  # a singular point: of no layer's making
     try:
@@ -89,11 +89,13 @@ def _groups(names: list[str]) -> list[list[str]]:
 def _disagrees(f: Function, gradients: dict[str, Array], names: list[str], typical: float) -> bool:
     rng = np.random.default_rng(len(names) + sum(map(len, names)))
     direction = f.direction(names, rng)
-    terms = [gradients[name] * direction[name] for name in names]
-    expected = float(sum(one.sum() for one in terms))
+    expected, largest = 0.0, 0.0
+    for name in names:
+        terms = gradients[name] * direction[name]
+        expected += float(terms.sum())
+        largest = max(largest, float(np.abs(terms).sum()))
     slope = differences(f, None, direction, expected, 1e-9)
     size = max(abs(expected), abs(slope.value), 1e-3 * slope.terms)
-    largest = max((float(np.abs(one).sum()) for one in terms), default=0.0)
     room = ROOM * size + slope.noise + 1e-12 * largest + 1e-9 * typical
     return not slope.low - room <= expected <= slope.high + room
 
@@ -133,7 +135,8 @@ def _moved(subject: Subject, rng: np.random.Generator) -> object:
         if one.dtype.kind != "f":
             continue
         typical = float(np.abs(one).mean()) if one.size else 0.0
-        unit = np.resize(rng.uniform(-1, 1, min(one.size, 65_537)), one.shape)
-        moved = np.where(one != 0, one * (1 + MOVE * unit), MOVE * (typical or 1.0) * unit)
-        one[...] = moved
+        factor = np.resize(1 + MOVE * rng.uniform(-1, 1, min(one.size, 65_537)), one.shape)
+        zeros = one == 0
+        one *= factor
+        one[zeros] = (typical or 1.0) * (factor[zeros] - 1)
     return layer
