@@ -245,9 +245,10 @@ class VAE(Layer):
         widths = all(isinstance(one, int) for one in self.hidden)
         widths = widths and not self.dropout and (labels or not self.condition)
         if not (widths and self.activation == "relu" and self.norm == "none"):
+            other = "is told labels" if self.condition and not labels else "has other layers"
             raise ArgumentError(
                 f"{what} knows widths with ReLU between them alone, such as --hidden 256,128: this "
-                "model has other layers"
+                f"model {other}"
             )
 
     # --- one step ------------------------------------------------------------------------------

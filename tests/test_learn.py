@@ -119,6 +119,13 @@ def test_the_site_leads_everywhere_and_needs_nothing_else():
         assert "```" not in content
 
 
+def test_every_lesson_has_a_live_figure_and_a_question_to_predict():
+    for lesson in PAGES:
+        made = HTML[f"{lesson.stem}.html"]
+        assert 'data-figure="' in made, lesson.stem
+        assert "<summary>Predict: " in made, lesson.stem
+
+
 def test_the_pages_hold_what_the_lessons_hold():
     for lesson in PAGES:
         text, made = lesson.read_text(), HTML[f"{lesson.stem}.html"]

@@ -14,6 +14,7 @@ from matplotlib import image
 import minivae
 from minivae import formulas
 from minivae.cli import main
+from minivae.errors import ArgumentError
 from minivae.looking.trace import tiny, trace_page, trace_step, trace_text
 from minivae.noise import generator
 from minivae.runs import checkpoint
@@ -218,6 +219,21 @@ def test_the_command_writes_page_and_picture(run, tmp_path):
     assert result.exit_code == 0, result.output
     assert "One training step of run" in html.read_text("utf-8")
     assert image.imread(png).shape[0] > 900
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"posterior": "full"}, "knows --posterior gaussian alone: this model's is full"),
+        ({"prior": "mixture:3"}, "knows --prior normal alone: this model's is mixture"),
+        ({"bound": "iwae:3"}, "knows --bound elbo alone: this model's is iwae"),
+        ({"condition": 2}, "this model is told labels"),
+        ({"activation": "tanh"}, "this model has other layers"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused_in_a_line(other, words):
+    with pytest.raises(ArgumentError, match=words):
+        trace_step(VAE(4, hidden=(2,), latent=1, **other), np.zeros((2, 4)))
 
 
 def test_bad_input_gets_one_line_and_leaves_nothing(run, tmp_path):

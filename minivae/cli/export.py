@@ -12,6 +12,7 @@ import click
 from minivae.cli.common import (
     PathName,
     data_option,
+    for_pictures,
     image_size_option,
     load_run,
     load_run_data,
@@ -48,6 +49,7 @@ def export(run: Path, to: str, data: str | None, image_size: str | None, out: Pa
         raise click.UsageError("--data and --image-size are for --to html, which shows images")
     saved = load_run(run)
     if to == "html":
+        for_pictures(saved)
         loaded = load_run_data(saved, data, image_size)
         binarize = saved.config.get("data", {}).get("binarize", "none")
         files = write(saved.vae, to, out, data=loaded, title=run.name, binarize=binarize)

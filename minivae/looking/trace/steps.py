@@ -68,6 +68,9 @@ def trace_step(vae: VAE, x: np.ndarray, seed: int = 0, checks: int = 3, lr: floa
         Adam's learning rate.
     """
     vae.plain("the trace")
+    for part, known in (("posterior", "gaussian"), ("prior", "normal"), ("bound", "elbo")):
+        if (kind := getattr(vae, part).kind) != known:
+            raise ArgumentError(f"the trace knows --{part} {known} alone: this model's is {kind}")
     if checks < 1:
         raise ArgumentError(f"the number of checks must be at least 1, not {checks}")
     recorder = Recorder()
