@@ -92,7 +92,7 @@ def more_samples(vae):
 
 def live():
     """Return what the page's live figure starts from."""
-    return {"z": Z[::10].tolist(), "joint": log_joint(model())[::10].tolist()}
+    return {"z": Z[::5].tolist(), "joint": log_joint(model())[::5].tolist()}
 
 
 def picture(file):

@@ -1,7 +1,7 @@
 // The page: settings, the clock that takes steps, what is redrawn when, sabotage and its check.
 
 const facts = JSON.parse(byId("facts").textContent);
-const BUDGET = 9; // milliseconds of a frame for drawing and steps: the rest is for the browser
+const BUDGET = 11; // milliseconds of a frame for drawing and steps: the rest is for the browser
 const EVERY = 5; // steps in one point of the loss's curve
 const MAPPED = 300; // test images on the map
 
@@ -10,7 +10,7 @@ const play = (() => {
   let digits = null;
   let data, vae, batches, test, terms, history, sums, looked;
   let fault = "none", hidden = false;
-  let playing = false, chosen = 3, frames = 0, rate = { since: 0, steps: 0, frames: 0 };
+  let playing = false, chosen = 16, frames = 0, rate = { since: 0, steps: 0, frames: 0 };
 
   const setting = (id) => byId(id).value;
   const beta = () => (setting("beta") < -2 ? 0 : 10 ** setting("beta"));
@@ -178,10 +178,15 @@ const play = (() => {
     requestAnimationFrame(tick);
     frames += 1;
     rate.frames += 1;
-    const end = performance.now() + BUDGET;
+    let now = performance.now(), took;
+    const end = now + BUDGET;
     TURNS[frames % TURNS.length]();
-    do step();
-    while (playing && performance.now() < end);
+    do {
+      const since = performance.now();
+      step();
+      now = performance.now();
+      took = now - since;
+    } while (playing && now + took < end); // another one only where it fits
   }
 
   function setPlaying(on) {

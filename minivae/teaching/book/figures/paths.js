@@ -14,10 +14,11 @@ figure("paths", "Two ways down a valley with curvatures 1 and 100. Find rates th
     [Math.sqrt((2 * level) / curvature[0]) * Math.cos(t), Math.sqrt((2 * level) / curvature[1]) * Math.sin(t)]), "contour"));
 
   function walk(update) {
-    const theta = Float64Array.from(start), points = [[...theta]];
+    const theta = Float64Array.from(start), g = new Float64Array(2), points = [[...theta]];
     let above = 0;
     for (let step = 1; step <= MOST; step++) {
-      update(theta, curvature.map((k, i) => k * theta[i]), step);
+      for (let i = 0; i < 2; i++) g[i] = curvature[i] * theta[i];
+      update(theta, g, step);
       if (step <= SHOWN) points.push([...theta]);
       const value = (curvature[0] * theta[0] ** 2 + curvature[1] * theta[1] ** 2) / 2;
       if (!(value < 1e-3)) above = step;
@@ -27,12 +28,14 @@ figure("paths", "Two ways down a valley with curvatures 1 and 100. Find rates th
   }
 
   function redraw() {
-    const [m, v] = [new Float64Array(2), new Float64Array(2)];
-    const adam = walk((theta, g, step) => formulas.adam(theta, g, m, v, beta1.value(), beta2.value(),
-      ...formulas.adamConstants(step, 10 ** lr.value(), beta1.value(), beta2.value(), 1e-8)));
-    const plain = walk((theta, g) => theta.forEach((value, i) => { theta[i] = value - sgd.value() * g[i]; }));
-    const dots = (points, kind) => points.slice(0, 60).map(([a, b]) => plot.dot(a, b, kind, 2));
-    plot.draw(...contours, plot.line(plain.points, "one"), ...dots(plain.points, "one"), plot.line(adam.points, "two"), ...dots(adam.points, "two"), plot.dot(0, 0, "goal", 4));
+    const [m, v] = [new Float64Array(2), new Float64Array(2)], rates = [10 ** lr.value(), sgd.value()];
+    const betas = [beta1.value(), beta2.value()];
+    const adam = walk((theta, g, step) => formulas.adam(theta, g, m, v, ...betas, ...formulas.adamConstants(step, rates[0], ...betas, 1e-8)));
+    const plain = walk((theta, g) => {
+      for (let i = 0; i < 2; i++) theta[i] -= rates[1] * g[i];
+    });
+    const path = (points, kind) => [plot.line(points, kind), plot.dots(points.slice(0, 60), kind)];
+    plot.draw(...contours, ...path(plain.points, "one"), ...path(adam.points, "two"), plot.dot(0, 0, "goal", 4));
     tell({ adam: adam.steps, sgd: plain.steps });
   }
   redraw();
