@@ -27,6 +27,7 @@ _HOME = {
     "anomalies": "jobs",
     "impute": "jobs",
     "similar": "jobs",
+    "combine": "jobs",
     "save": "runs.checkpoint",
     "load": "runs.checkpoint",
     "export": "exporting",

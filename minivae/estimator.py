@@ -164,9 +164,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if getattr(getattr(X, "dtype", None), "kind", "f") in "mMUS":
             raise ArgumentError(f"X of type {X.dtype}: expected numbers")
         try:
-            return validate_data(self, X, dtype=np.float64, **settings)
+            X = validate_data(self, X, dtype=np.float64, **settings)
         except OverflowError:
             raise ArgumentError("X holds a number that no float can be") from None
+        if self.likelihood == "bernoulli" and ((X < 0) | (X > 1)).any():
+            raise ArgumentError(
+                f"X has numbers from {np.nanmin(X):g} to {np.nanmax(X):g}: the bernoulli "
+                "likelihood is for 0 to 1; use gaussian, or MinMaxScaler(clip=True) before it"
+            )
+        return X
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31))
@@ -185,13 +191,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 raise ArgumentError(f"{name} must be at least 1, not {settings[name]}")
         self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
         self._means = X.mean(axis=0)
-        if self.likelihood == "bernoulli":
-            if X.min() < 0 or X.max() > 1:
-                raise ArgumentError(
-                    f"numbers from {X.min():g} to {X.max():g}: the bernoulli likelihood is for 0 "
-                    "to 1; use gaussian"
-                )
-        else:
+        if self.likelihood != "bernoulli":
             self.mean_, scale = self._means, X.std(axis=0)
             self.scale_ = np.where(scale > 1e-12 * np.abs(self.mean_), scale, 1.0)  # or constant
         self.model_ = Model(

@@ -1,4 +1,4 @@
-"""What a trained run is used for: anomalies, holes filled, rows drawn, rows between, neighbours.
+"""What a trained run is used for: anomalies, holes filled, rows drawn or combined, neighbours.
 
 Each is one function of a run and data, in the user's units. What the model computes is its own
 matter; printing and files are the command line's.
@@ -6,6 +6,7 @@ matter; printing and files are the command line's.
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from minivae.inputs import affordable, said, typed
 from minivae.noise import generator
 from minivae.runs import checkpoint
 from minivae.runs.run import Run
+from minivae.training.crew import BlasThreads
 from minivae.vae import BLOCK, VAE
 
 ROOM = 4 << 20  # numbers that are kept of the draws of a block
@@ -135,15 +137,20 @@ def impute(
     if not isinstance(table, Table):
         raise ArgumentError("only tables have holes: this run was not trained on one")
     rows, cells = load_rows(data, table, drop)
-    model = _double(saved.vae)
-    _, means = _weighted(model, rows, samples, lambda eta, x: model.likelihood.mean(eta))
-    filled, count = dict(cells), 0
-    for name, found in table.cells(means).items():
-        there = cells[name]
-        missing = np.array([one is None or one != one for one in there.tolist()], bool)
-        filled[name] = np.where(missing, found, there)
-        count += int(missing.sum())
-    return filled, count
+    missing = {
+        column.name: np.array([one is None or one != one for one in cells[column.name].tolist()])
+        for column in table.columns
+    }
+    holed = np.any(list(missing.values()), axis=0)
+    filled = dict(cells)
+    if holed.any():
+        model = _double(saved.vae)
+        of = lambda eta, x: model.likelihood.mean(eta)  # noqa: E731
+        _, means = _weighted(model, rows[holed], samples, of)
+        for name, found in table.cells(means).items():
+            filled[name] = cells[name].copy()
+            filled[name][missing[name]] = found[missing[name][holed]]
+    return filled, sum(int(column.sum()) for column in missing.values())
 
 
 def sample(run: Any, n: int, seed: int = 0, label: int | None = None) -> Any:
@@ -197,6 +204,31 @@ def similar(
     return order, distances[order], found
 
 
+@typed
+def combine(
+    run: Any, data: Any, plus: Sequence[int], minus: Sequence[int] = (), drop: Sequence[str] = ()
+) -> Any:
+    """Return what sums and differences of rows decode to: plus (3, 9), minus (7,) is 3 - 7 + 9.
+
+    The mu of the rows `plus` are added, those of the rows `minus` taken away (Radford, Metz and
+    Chintala 2016, section 6.3.2, in the latent space of another model).
+
+    Returns
+    -------
+    dict of str to array, or array (n + 1, D)
+        The rows `plus` and then `minus`, each as the model sees it (its reconstruction), and last
+        their combination, in the user's units.
+    """
+    saved = _opened(run)
+    rows, _ = load_rows(data, saved.units, drop)
+    if not len(plus):
+        raise ArgumentError("plus, the rows to add, must be one at least")
+    chosen = [numbered(i, rows) for i in (*plus, *minus)]
+    mu, _ = saved.vae.encode(rows[chosen])
+    z = mu[: len(plus)].sum(axis=0) - mu[len(plus) :].sum(axis=0)
+    return decoded(saved.vae.decode(np.vstack([mu, z])), saved.units)
+
+
 def decoded(rows: np.ndarray, units: Any) -> Any:
     """Return rows that a model gave in the user's units."""
     return rows if units is None else units.cells(rows)
@@ -226,8 +258,12 @@ def _own(saved: checkpoint.Checkpoint) -> np.ndarray | None:
     return loaded.pixels("train", slice(REFERENCE), dtype=saved.vae.dtype)
 
 
-def numbered(i: int, rows: Any) -> int:
+def numbered(i: Any, rows: Any) -> int:
     """Return a row's number if there is such a row."""
+    try:
+        i = operator.index(i)
+    except TypeError:
+        raise ArgumentError(f"a row has a whole number, not {said(i)}") from None
     if not 0 <= i < len(rows):
         raise ArgumentError(f"there is no row {i}: they are 0 to {len(rows) - 1}")
     return i
@@ -265,14 +301,15 @@ def weighted(
 
     And the mean of of(eta, x) (B, F) over the K draws, by their weights; without it, (B, 0).
     """
-    stats, log_w = model.encoder.forward(x).copy(), np.empty((len(eps), len(x)))
-    found = []
-    for k, one in enumerate(eps):
-        z, log_q = model.posterior.forward(stats, np.tile(one, (len(x), 1)))
-        eta = model.decoder.forward(z)
-        log_w[k] = model.likelihood.forward(eta, x) + model.prior.forward(z) - log_q
-        if of is not None:
-            found.append(np.array(of(eta, x)))
+    log_w, found = np.empty((len(eps), len(x))), []
+    with BlasThreads(1):  # small products: on a busy machine two threads mostly wait for each other
+        stats = model.encoder.forward(x).copy()
+        for k, one in enumerate(eps):
+            z, log_q = model.posterior.forward(stats, np.tile(one, (len(x), 1)))
+            eta = model.decoder.forward(z)
+            log_w[k] = model.likelihood.forward(eta, x) + model.prior.forward(z) - log_q
+            if of is not None:
+                found.append(np.array(of(eta, x)))
     top = log_w.max(axis=0)
     w = np.exp(log_w - top)
     total = w.sum(axis=0)

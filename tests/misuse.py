@@ -121,6 +121,7 @@ ENGINE |= {"codes", "given", "told", "tell", "in_turn"}
 OWN = {
     "anomalies": lambda x: {"data": x},
     "similar": lambda x: {"data": x, "row": 0},
+    "combine": lambda x: {"data": x, "plus": (0,)},
 }
 
 
@@ -243,6 +244,7 @@ def prepare(folder):
         "to": "numpy",
         "out": "out.npz",
         "row": 0,
+        "plus": 0,
         "folder": "course",
         "seed": 0,
         "number": 1,

@@ -51,7 +51,7 @@ FINE_AT["gradcheck.jacobian"] |= {"complex in it"}
 # What `save` and `export` were asked to write.
 SAVED = {misuse.MARKUP, os.fsdecode(b"\xff\xfe"), "export", "text", "3"}
 SAVED |= {"numpy_vae.py", "numpy_vae.npz"}
-FINE_AT["anomalies"] = FINE_AT["similar"] = {"images"}
+FINE_AT["anomalies"] = FINE_AT["similar"] = FINE_AT["combine"] = {"images"}
 UNUSED = {"y"}  # taken and not looked at, as scikit-learn has it
 SKIPPED = {("estimator", "epochs", "large")}  # trains for ever
 # How messages call a parameter, where that is not its name.
@@ -134,7 +134,7 @@ WRITABLE = {"markup", "text", "dashes", "undecodable", "digits", "list", "colon"
 CLI_FINE = {
     "out html png plot jacobian folder": WRITABLE,
     "seed": {"0", "huge"},
-    "row quantile free_bits beta": {"0", "digits"},
+    "row plus minus quantile free_bits beta": {"0", "digits"},
     "free_bits clip lr": {"1.5", "huge"},  # what comes of it is said in training
     "beta": {"huge"},
     "limit count": {"huge"},  # as many as there are

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from minivae import VAE, jobs, load_data, train
 from minivae.cli import main
@@ -401,6 +402,14 @@ def test_samples_are_in_the_users_units(trained, tmp_path):
     assert not (tmp_path / "s.png").exists()
 
 
+def test_scores_take_one_thread_for_their_small_products():
+    """More wait for each other on a busy machine: seventy times as slow was seen."""
+    seen = []
+    look = lambda eta, x: seen.extend(threadpool_info()) or eta  # noqa: E731
+    jobs.weighted(VAE(6, (4,), 2, dtype="float64"), np.zeros((3, 6)), np.zeros((1, 2)), look)
+    assert {pool["num_threads"] for pool in seen if pool["user_api"] == "blas"} == {1}
+
+
 def test_neighbours_walks_and_reconstructions(trained, tmp_path):
     columns = people(50, seed=5)
     saved = checkpoint.read(trained / "run")
@@ -416,6 +425,25 @@ def test_neighbours_walks_and_reconstructions(trained, tmp_path):
     model = checkpoint.Checkpoint(VAE(36, (4,), 2), {}, None)
     numbers, _, rows = jobs.similar(model, images, 2, 4)
     np.testing.assert_allclose(rows, images[[2, *numbers]] / 255, rtol=1e-6)
+    mu, _ = model.vae.encode(images)
+    rows = jobs.combine(model, images, (2, 5), (7,))
+    np.testing.assert_allclose(
+        rows, model.vae.decode(np.array([mu[2], mu[5], mu[7], mu[2] + mu[5] - mu[7]])), rtol=1e-6
+    )
+    with pytest.raises(ArgumentError, match="no row 9: they are 0 to 8"):
+        jobs.combine(model, images, (0,), (9,))
+    with pytest.raises(ArgumentError, match="a row has a whole number, not 1"):
+        jobs.combine(model, images, [1.5])
+    terms = "--plus", 1, "--minus", 3, "--plus", 8
+    write_csv(tmp_path / "new.csv", columns)
+    done = run(
+        *("combine", trained / "run", "--data", tmp_path / "new.csv", *terms),
+        *("--out", tmp_path / "sum.csv"),
+    )
+    assert done.exit_code == 0 and "rows 1 + 8 - 3, and" in done.output, done.output
+    found = read_columns(tmp_path / "sum.csv", saved.units.kinds())
+    expected = jobs.combine(saved, columns, (1, 8), (3,))
+    np.testing.assert_allclose(found["height"], expected["height"], rtol=1e-6)
     out = tmp_path / "walk.csv"
     done = run("interpolate", trained / "run", "--from", 0, "--to", 5, "-n", 6, "--out", out)
     assert done.exit_code == 0, done.output

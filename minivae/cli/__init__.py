@@ -15,7 +15,7 @@ from minivae.cli.exercise import exercise
 from minivae.cli.explain import explore, manifold, trace, traverse
 from minivae.cli.export import export
 from minivae.cli.gradcheck import gradcheck
-from minivae.cli.jobs import anomalies, impute, similar
+from minivae.cli.jobs import anomalies, combine, impute, similar
 from minivae.cli.learn import learn, play
 from minivae.cli.train import train
 from minivae.cli.use import check, encode, evaluate, info, interpolate, reconstruct, sample
@@ -44,6 +44,7 @@ for command in (
     anomalies,
     impute,
     similar,
+    combine,
     export,
     trace,
     explore,

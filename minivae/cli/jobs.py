@@ -1,4 +1,4 @@
-"""Commands for what a trained run is used for: anomalies, impute, similar.
+"""Commands for what a trained run is used for: anomalies, impute, similar, combine.
 
 Each calls one function of jobs.py, and writes a file or prints a few lines.
 """
@@ -123,6 +123,46 @@ def similar(
         tell(f"{number:>8}  {distance:.4f}")
     if out is not None:
         tell(f"row {row} and {len(numbers)} rows near it in {shown(out)}")
+
+
+@click.command()
+@run_argument
+@rows_option
+@click.option(
+    *("--plus", "-p"),
+    multiple=True,
+    required=True,
+    type=click.IntRange(0),
+    help="A row to add, counted from 0. Several times.",
+)
+@click.option(
+    *("--minus", "-m"),
+    multiple=True,
+    type=click.IntRange(0),
+    help="A row to take away. Several times, if need be.",
+)
+@out_option(None, help="A .png, .npz or .csv file. [combined.png; of a table combined.csv]")
+@drop_option
+def combine(
+    run: Path,
+    data: str,
+    plus: tuple[int, ...],
+    minus: tuple[int, ...],
+    out: Path | None,
+    drop: tuple[str, ...],
+) -> None:
+    """Add and take away rows in latent space: --plus 3 --minus 7 --plus 9.
+
+    Written are these rows as the model sees them, those added first, and last what comes of them.
+    """
+    from minivae import jobs
+
+    saved = load_run(run)
+    rows = jobs.combine(saved, data, plus, minus, drop)
+    out = out or Path(f"combined.{'csv' if isinstance(rows, dict) else 'png'}")
+    write_rows(out, rows, saved, len(plus) + len(minus) + 1)
+    terms = " + ".join(map(str, plus)) + "".join(f" - {i}" for i in minus)
+    tell(f"rows {terms}, and what comes of them, in {shown(out)}")
 
 
 def write_rows(out: Path, rows: Any, saved: Any, columns: int | None = None) -> None:
