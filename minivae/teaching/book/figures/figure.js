@@ -78,7 +78,7 @@ class Plot {
   }
 
   _ticks(axis) {
-    const [from, to] = this[axis], most = axis === "x" ? this.width / 105 : 6;
+    const [from, to] = this[axis], most = axis === "x" ? this.width / 80 : 6;
     if (this.log.includes(axis)) {
       const [a, b] = [Math.log10(Math.min(from, to)), Math.log10(Math.max(from, to))];
       const every = Math.ceil((b - a) / (most + 1));

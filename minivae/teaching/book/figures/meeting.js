@@ -6,7 +6,7 @@ figure("meeting", "Two paths meet at mu and at logvar: that of the KL, and that 
   const { mu: mus, logvar: logvars } = vae.encode(Float64Array.from(lesson.x.flat()));
   const whole = vae.step(Float64Array.from(lesson.x.flat()), Float64Array.from(lesson.eps.flat()));
 
-  const plot = new Plot(box, { x: [-1.6, 1.6], y: [0, 6], height: 210, across: "slope of the loss", label: "The parts of dmu and dlogvar as bars" });
+  const plot = new Plot(box, { x: [-1.6, 1.6], y: [0, 6.8], height: 236, across: "slope of the loss", label: "The parts of dmu and dlogvar as bars" });
   legend(box, { three: "from the KL", two: "through z", one: "their sum" });
   const image = slider(box, "meeting-image", "image", { min: 0, max: images.length - 1, step: 1, value: 0, say: (v) => `[${lesson.x[v].join(", ")}]`, changed: redraw });
   const mu = slider(box, "meeting-mu", "mu", { min: -3, max: 3, step: 0.01, value: mus[0].toFixed(2), changed: redraw });
@@ -28,8 +28,8 @@ figure("meeting", "Two paths meet at mu and at logvar: that of the KL, and that 
     const bars = (top, name, fromKl, fromZ) => [[fromKl, "three"], [fromZ, "two"], [fromKl + fromZ, "one"]].map(([value, kind], i) => {
       const y = top - 0.8 * i, [a, c] = [Math.min(0, value), Math.max(0, value)];
       return plot.line([[a, y], [c, y]], `thick ${kind}`);
-    }).concat(plot.text(-1.55, top - 0.6, name, "name"));
-    plot.draw(plot.line([[0, 0], [0, 6]], "mark"), ...bars(5.2, "dmu", dmu[0], through[0]), ...bars(2.3, "dlogvar", dlogvar[0], throughV[0]));
+    }).concat(plot.text(-1.55, top + 0.55, name, "name"));
+    plot.draw(plot.line([[0, 0], [0, 6.8]], "mark"), ...bars(6, "dmu", dmu[0], through[0]), ...bars(2.5, "dlogvar", dlogvar[0], throughV[0]));
     const sum = (p, q) => `${shown(p, 4)} + ${shown(q, 4)} = ${shown(p + q, 4)}`.replace("+ −", "− ");
     tell({
       z: shown(z[0], 4), loss: `${shown(nll + b[0] * kl, 4)} = ${shown(nll, 4)} + ${shown(b[0], 2)} · ${shown(kl, 4)}`,
