@@ -93,6 +93,7 @@ def test_two_linears_gradients(browser, site):
 
     compare()
     browser.value("document.querySelector(\"[data-entry='dx 1 2']\").focus()")
+    browser.frame()
     assert read(browser, "sum") == ("dx[1,2] = dy[1,0]·W[0,2] + dy[1,1]·W[1,2] = (-1)·1 + 1·3 = 2")
     assert browser.value("[...document.querySelectorAll('.lit')].map(e => e.dataset.entry)") == [
         "W 0 2", "W 1 2", "dy 1 0", "dy 1 1",
@@ -232,6 +233,7 @@ def test_eleven_a_kernel_that_slides(browser, site):
     assert entries(browser, "dx", dx.shape) == dx.tolist()
     assert entries(browser, "dW", dweight.shape) == dweight.tolist()
     browser.value("document.querySelector(\"[data-entry='dx 0 0']\").focus()")
+    browser.frame()
     assert read(browser, "sum") == "dx[0,0] = dy[0,0]·W[0,0] = 1·1 = 1"
     quiet(browser)
 
