@@ -1,8 +1,9 @@
-"""Anomalies and embeddings on sets that come with scikit-learn: beside IsolationForest and PCA.
+"""Anomalies and embeddings on sets that come with packages: beside IsolationForest and PCA.
 
 A share of the normal rows is trained on, chosen by the seed; the others and all anomalies are
 scored. minivae is used as `minivae train --data FILE.csv` does without options. Of ten digits the
-seed's is the anomaly; they are pictures, used as with `--scale minmax`.
+seed's is the anomaly; they are pictures, used as with `--scale minmax`. The sensors of a space
+shuttle lie in the package river (`pip install --no-deps river`), and are left out without it.
 
     python bench/anomalies.py [--seeds 10] [--steps 3000] [--share 0.8] [--only anomalies]
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import numpy as np
 from machine import describe, unpin
@@ -27,12 +29,22 @@ from minivae.data.dataset import load_rows
 from minivae.training import Training
 
 LATENT, BATCH, HIDDEN = 5, 64, (64, 32)
-SETS = "breast cancer (malignant)", "wine (the first grower)", "digits (one of the ten)"
+MOST = 10_000  # rows of a set, chosen by the seed
+RIVER = find_spec("river")
+SETS = (
+    *("breast cancer (malignant)", "wine (the first grower)", "digits (one of the ten)"),
+    *(["shuttle (9 sensors)"] if RIVER else []),
+)
 Score = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def rows(name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return all rows of a set, and which of them are anomalies; of digits the seed says."""
+    if RIVER and name == SETS[-1]:
+        file = f"{RIVER.submodule_search_locations[0]}/datasets/shuttle.csv.gz"
+        columns = np.loadtxt(file, delimiter=",", skiprows=1)
+        chosen = np.random.default_rng(seed).permutation(len(columns))[:MOST]
+        return columns[chosen, :-1], columns[chosen, -1] == 1
     kind, load = {
         SETS[0]: (0, datasets.load_breast_cancer),
         SETS[1]: (0, datasets.load_wine),

@@ -164,15 +164,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if getattr(getattr(X, "dtype", None), "kind", "f") in "mMUS":
             raise ArgumentError(f"X of type {X.dtype}: expected numbers")
         try:
-            X = validate_data(self, X, dtype=np.float64, **settings)
+            return validate_data(self, X, dtype=np.float64, **settings)
         except OverflowError:
             raise ArgumentError("X holds a number that no float can be") from None
-        if self.likelihood == "bernoulli" and ((X < 0) | (X > 1)).any():
-            raise ArgumentError(
-                f"X has numbers from {np.nanmin(X):g} to {np.nanmax(X):g}: the bernoulli "
-                "likelihood is for 0 to 1; use gaussian, or MinMaxScaler(clip=True) before it"
-            )
-        return X
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31))
@@ -180,7 +174,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _taken(self, X: Any) -> np.ndarray:
         """Return rows as the model knows them."""
         check_is_fitted(self)
-        X = self._valid(X, reset=False)
+        return self._scaled(self._valid(X, reset=False))
+
+    def _scaled(self, X: np.ndarray) -> np.ndarray:
+        if self.likelihood == "bernoulli" and (X.min() < 0 or X.max() > 1):
+            raise ArgumentError(
+                f"X has numbers from {X.min():g} to {X.max():g}: the bernoulli likelihood is for 0 "
+                "to 1; use gaussian, or MinMaxScaler(clip=True) before it"
+            )
         return (X - self.mean_) / self.scale_
 
     def _begin(self, X: np.ndarray) -> None:
@@ -207,7 +208,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self._state: Any = None
 
     def _train(self, X: np.ndarray, epochs: int) -> VAE:
-        X = (X - self.mean_) / self.scale_
+        X = self._scaled(X)
         data = Dataset("rows", X, X[:1], None, None, (1, X.shape[1]))
         training = Training(
             self.model_,

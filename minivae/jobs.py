@@ -223,7 +223,11 @@ def combine(
     rows, _ = load_rows(data, saved.units, drop)
     if not len(plus):
         raise ArgumentError("plus, the rows to add, must be one at least")
-    chosen = [numbered(i, rows) for i in (*plus, *minus)]
+    try:
+        chosen = [numbered(operator.index(i), rows) for i in (*plus, *minus)]
+    except TypeError:
+        wrong = said([*plus, *minus])
+        raise ArgumentError(f"plus and minus are rows' whole numbers, not {wrong}") from None
     mu, _ = saved.vae.encode(rows[chosen])
     z = mu[: len(plus)].sum(axis=0) - mu[len(plus) :].sum(axis=0)
     return decoded(saved.vae.decode(np.vstack([mu, z])), saved.units)
@@ -258,12 +262,8 @@ def _own(saved: checkpoint.Checkpoint) -> np.ndarray | None:
     return loaded.pixels("train", slice(REFERENCE), dtype=saved.vae.dtype)
 
 
-def numbered(i: Any, rows: Any) -> int:
+def numbered(i: int, rows: Any) -> int:
     """Return a row's number if there is such a row."""
-    try:
-        i = operator.index(i)
-    except TypeError:
-        raise ArgumentError(f"a row has a whole number, not {said(i)}") from None
     if not 0 <= i < len(rows):
         raise ArgumentError(f"there is no row {i}: they are 0 to {len(rows) - 1}")
     return i

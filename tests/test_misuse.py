@@ -21,13 +21,15 @@ from minivae.errors import MinivaeError
 # What is right after all, by parameter. Any finite number will do for a rate or a weight; training
 # says when the numbers grow too large.
 FINE = {
-    ("0",): "seed random_state beta beta1 beta2 eps decay rtol iterations row quantile dropout",
+    ("0",): "seed random_state beta beta1 beta2 eps decay rtol iterations row quantile dropout "
+    "validation",
     ("large",): "seed random_state epochs batch_size early_stop inputs outputs iterations "
     "n_samples average_every n accumulate",
     ("large", "huge"): "lr learning_rate eps decay beta clip rtol",
     ("no text",): "lr_schedule beta_schedule",  # no schedule
     ("a list", "an empty list", "no array", "digits"): "hidden",  # a layer, or none at all
-    ("an empty list", "no array"): "constants drop category callbacks",
+    ("an empty list", "no array"): "constants drop category callbacks minus",
+    ("a list",): "plus minus",
     ("a table",): "shapes inner",
     ("a list", "an empty list", "no array", "0"): "condition",
     ("None",): "random_state labels",
@@ -134,7 +136,7 @@ WRITABLE = {"markup", "text", "dashes", "undecodable", "digits", "list", "colon"
 CLI_FINE = {
     "out html png plot jacobian folder": WRITABLE,
     "seed": {"0", "huge"},
-    "row plus minus quantile free_bits beta": {"0", "digits"},
+    "row plus minus quantile free_bits beta validation": {"0", "digits"},
     "free_bits clip lr": {"1.5", "huge"},  # what comes of it is said in training
     "beta": {"huge"},
     "limit count": {"huge"},  # as many as there are

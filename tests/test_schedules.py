@@ -1,13 +1,16 @@
 """Optimizers, schedules, clipping, early stopping: PyTorch's numbers; resuming to the bit."""
 
+import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import runs
+from click.testing import CliRunner
 
 from minivae.backend import get_backend
+from minivae.cli import main
 from minivae.errors import ArgumentError
 from minivae.optim import optimizer
 from minivae.params import Parameters
@@ -99,7 +102,7 @@ def test_a_rate_that_is_no_schedule_is_refused(text):
 SETTINGS = [
     {"optimizer": "adamw:0.1", "lr_schedule": "warmup:5steps,cosine:2epochs", "clip": 0.5},
     {"optimizer": "sgd:0.9", "lr": 1e-4, "beta_schedule": "0:1:15steps"},
-    {"early_stop": 3, "beta_schedule": "0:1:1epochs:cyclical"},
+    {"early_stop": 3, "validation": 0.25, "beta_schedule": "0:1:1epochs:cyclical"},
 ]
 
 
@@ -156,8 +159,9 @@ def test_early_stopping_keeps_the_best(tmp_path):
     assert training.epoch == training.best_epoch + 2 < 60
     np.testing.assert_array_equal(training.vae.theta, training.best)
     assert training.images == 180
-    assert len(np.union1d(training._trained, training._held.rows)) == 200  # none in both
-    held = evaluate(training.vae, training._held, seed=3, threads=1)
+    parts = training._trained, training.held.test.rows
+    assert list(map(len, parts)) == [180, 20] and len(np.union1d(*parts)) == 200  # none in both
+    held = evaluate(training.vae, training.held.test, seed=3, threads=1)
     assert held.loss == pytest.approx(training.best_loss)
     checkpoint.save(tmp_path / "c.npz", training.vae, training)
     again = checkpoint.resume(tmp_path / "c.npz", data)
@@ -170,3 +174,26 @@ def test_early_stopping_keeps_the_best(tmp_path):
 def test_settings_that_cannot_be(settings):
     with pytest.raises(ArgumentError):
         start(settings)
+
+
+def test_validation_alone_ends_with_the_best_and_tells_it_by_part(tmp_path):
+    """The run goes on to its end, and `evaluate` finds each part again."""
+    _, training = start({"validation": 0.25, "lr": 0.05})
+    losses = [training.validation_loss for _ in training.run(6, threads=1)]
+    assert training.epoch == 6 and training.images == 150
+    assert training.best_loss == min(losses) == losses[training.best_epoch - 1] < losses[-1]
+    np.testing.assert_array_equal(training.vae.theta, training.best)
+    file = runs.npz(tmp_path)
+    options = "--hidden", "8", "--latent", "2", "--threads", "1", "--out", str(tmp_path / "run")
+    words = ["train", "--data", str(file), *options, "--epochs", "2", "--validation", "0.25"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0 and done.output.count("  validation ") == 2, done.output
+    best = float(checkpoint.read(tmp_path / "run").config["training"]["best_loss"])
+    told = {}
+    for part in ("validation", "train", "test"):
+        words = ["evaluate", str(tmp_path / "run"), "--part", part, "--json"]
+        told[part] = json.loads(CliRunner().invoke(main, words).output)
+    assert told["validation"]["loss"] == pytest.approx(best)
+    assert [told[part]["images"] for part in told] == [60, 180, 40]
+    with pytest.raises(ArgumentError, match="a share of the 200 training images"):
+        start({"validation": 0.001})

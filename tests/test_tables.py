@@ -432,7 +432,7 @@ def test_neighbours_walks_and_reconstructions(trained, tmp_path):
     )
     with pytest.raises(ArgumentError, match="no row 9: they are 0 to 8"):
         jobs.combine(model, images, (0,), (9,))
-    with pytest.raises(ArgumentError, match="a row has a whole number, not 1"):
+    with pytest.raises(ArgumentError, match="plus and minus are rows' whole numbers"):
         jobs.combine(model, images, [1.5])
     terms = "--plus", 1, "--minus", 3, "--plus", 8
     write_csv(tmp_path / "new.csv", columns)

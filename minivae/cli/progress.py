@@ -47,8 +47,10 @@ class Progress:
         if record.epoch % every and 3 < record.epoch < self.epochs:
             return
         self.clear()
+        held = self.training.validation_loss
+        held = "" if held is None else f"validation {held:.2f}  "
         say(
-            f"epoch {record.epoch}/{self.epochs}  train {record.train_loss:.2f}  "
+            f"epoch {record.epoch}/{self.epochs}  train {record.train_loss:.2f}  {held}"
             f"test {record.test_loss:.2f} (nll {record.test_nll:.2f}, kl {record.test_kl:.2f})  "
             f"{record.seconds:.2f} s  {record.images_per_second:,.0f} {self.training.data.noun}s/s"
         )

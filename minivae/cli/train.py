@@ -54,6 +54,7 @@ FIXED = (
     "optimizer",
     "clip",
     "lr_schedule",
+    "validation",
     "early_stop",
     "average_every",
 )
@@ -156,10 +157,20 @@ class Every(click.ParamType):
 )
 @click.option("--clip", type=Finite(0, min_open=True), help="Cut the gradient's norm to this.")
 @click.option(
+    "--validation",
+    type=Finite(0, 1, max_open=True),
+    default=0.0,
+    metavar="SHARE",
+    show_default=True,
+    help="Hold this share of the training images out, and end with the parameters of the epoch "
+    "that explained them best. The test part has no say in it.",
+)
+@click.option(
     "--early-stop",
     type=click.IntRange(1),
     metavar="EPOCHS",
-    help="Hold a tenth of the training images out; end after so many epochs without gain on them.",
+    help="End after so many epochs without gain on the validation part (--validation 0.1, if "
+    "nothing else is said).",
 )
 @click.option(
     "--beta",
@@ -326,6 +337,7 @@ def train(
     optimizer: str,
     lr_schedule: str,
     clip: float | None,
+    validation: float,
     early_stop: int | None,
     beta: float | str,
     hidden: tuple[int | str, ...],
@@ -431,6 +443,7 @@ def train(
                 clip=clip,
                 lr_schedule=lr_schedule,
                 beta_schedule=schedule,
+                validation=validation,
                 early_stop=early_stop,
                 average_every=average_every,
                 accumulate=accumulate,
@@ -476,7 +489,7 @@ def train(
                 last = training.history[-1]
                 if training.best_epoch:
                     say(
-                        f"the {loaded.noun}s held out were explained best after epoch "
+                        f"the validation {loaded.noun}s were explained best after epoch "
                         f"{training.best_epoch}: the parameters are those of then"
                     )
                 loss = f"{last.test_loss:.2f} nats per {loaded.noun}"

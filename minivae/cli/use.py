@@ -29,7 +29,7 @@ from minivae.cli.common import (
     seed_option,
     tell,
 )
-from minivae.errors import shown
+from minivae.errors import ArgumentError, shown
 
 
 @click.command()
@@ -40,9 +40,10 @@ from minivae.errors import shown
     "--split",
     "--part",
     "part",
-    type=click.Choice(["test", "train"]),
+    type=click.Choice(["test", "validation", "train"]),
     default="test",
     show_default=True,
+    help="validation: what train --validation held out, which is then not in train.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Only that many images, the first ones.")
 @click.option(
@@ -77,7 +78,8 @@ def evaluate(
     from minivae.training import log_likelihood
 
     saved = load_run(run, open_backend(backend, device, precision))
-    loaded = load_run_data(saved, data, image_size)
+    loaded, name = parted(saved, load_run_data(saved, data, image_size), part), part
+    part = "train" if part == "train" else "test"
     rows = getattr(loaded, part) if limit is None else getattr(loaded, part)[:limit]
     binarize = saved.config.get("data", {}).get("binarize", "none")
     conditions = {"binarize": binarize, "seed": seed, "threads": threads}
@@ -96,7 +98,7 @@ def evaluate(
         "likelihood": saved.vae.spec()["likelihood"],
         "beta": saved.vae.beta,
         "data": loaded.name,
-        "part": part,
+        "part": name,
         "images": len(rows),
         "binarize": binarize,
         "draws_of_z": draws,
@@ -127,7 +129,7 @@ def evaluate(
     }
     tell(
         f"loss {terms.loss:.2f}  nll {terms.nll:.2f}  kl {terms.kl:.2f}  {unit}\n"
-        f"on {len(rows):,} {part} {what}s of {shown(loaded.name)}, {pixels[binarize]}, "
+        f"on {len(rows):,} {name} {what}s of {shown(loaded.name)}, {pixels[binarize]}, "
         f"beta {saved.vae.beta:g}, {'one draw' if draws == 1 else f'{draws} draws'} of z each "
         f"(seed {seed})\n"
         f"{active} of {saved.vae.latent} latent units active (variance of mu above 0.01)"
@@ -355,6 +357,20 @@ def check(run: Path, as_json: bool) -> None:
         for finding in findings:
             tell(f"{'FAULT' if finding.fault else 'ok':<6}{finding.thing}: {finding.said}")
     raise SystemExit(any(finding.fault for finding in findings))
+
+
+def parted(saved: Any, data: Any, part: str) -> Any:
+    """Return data for one of their parts; the validation part stands in the test part's place.
+
+    Where a run held some rows out of its training, its training part is what it was trained on.
+    """
+    state = saved.config.get("training", {})
+    share = state.get("validation") or (0.1 if state.get("early_stop") else 0.0)
+    if part == "test" or (part == "train" and not share):
+        return data
+    if not share:
+        raise ArgumentError("this run held no validation part out: train with --validation 0.1")
+    return data.validating(share, state["seed"])
 
 
 def machine_facts() -> dict[str, Any]:

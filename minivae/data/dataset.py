@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from minivae.data.sources import MAP_ABOVE, read_source
 from minivae.data.tables import Scale, Table
 from minivae.errors import ArgumentError, DataError, shown
 from minivae.inputs import one_of, precision, said, typed
+from minivae.noise import permutation
 
 BLOCK = 8 << 20
 
@@ -41,7 +42,8 @@ class Dataset:
         Its name, or that of its file or folder.
     train, test
         (N, D) uint8, or floats in [0, 1]; they have `len`, `shape`, `dtype` and `rows[numbers]`,
-        but need not be arrays (`RowSubset`).
+        but need not be arrays (`RowSubset`). Nothing is chosen by the test part: for that,
+        training holds a validation part out of the training part.
     train_labels, test_labels
         (N,) int64, or None.
     image_shape
@@ -131,6 +133,41 @@ class Dataset:
             "numbers": self.train.dtype.name,
             "labels": "yes" if labelled else "no",
         }
+
+    @typed
+    def held_out(self, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of the training rows in two parts: trained on, and held out of that.
+
+        The second, `share` of them, is what a training validates on; the test part has no share
+        in it. The same seed, the same parts.
+        """
+        n = len(self.train)
+        held = int(n * share)
+        if not 0 < held < n:
+            raise ArgumentError(
+                f"validation must be a share of the {n:,} training {self.noun}s, with some on "
+                f"either side of it, not {share:g}"
+            )
+        order = permutation(seed, "held out", 0, n)
+        return np.sort(order[held:]), np.sort(order[:held])
+
+    @typed
+    def validating(self, share: float, seed: int) -> Dataset:
+        """Return these data without their test part: trained on, and in its place held out."""
+        parts = self.held_out(share, seed)
+        rows = [
+            RowSubset(self.train.base, self.train.rows[numbers])
+            if isinstance(self.train, RowSubset)
+            else RowSubset(self.train, numbers)
+            for numbers in parts
+        ]
+        y = self.train_labels
+        labels = [None if y is None else y[numbers] for numbers in parts]
+        return replace(
+            self,
+            **{"train": rows[0], "test": rows[1], "places": None},
+            **{"train_labels": labels[0], "test_labels": labels[1]},
+        )
 
     @typed
     def pixels(

@@ -103,6 +103,7 @@ def save(path: str | os.PathLike[str], vae: VAE, training: Training | None = Non
             "clip": training.clip,
             "lr_schedule": training.lr_schedule,
             "beta_schedule": training.beta_schedule,
+            "validation": training.validation,
             "early_stop": training.early_stop,
             "average_every": training.average_every,
             "best_epoch": training.best_epoch,

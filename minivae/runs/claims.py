@@ -33,6 +33,7 @@ OPTIONS: dict[str, Any] = {  # of a training, and what they were before there we
     "clip": None,
     "lr_schedule": "",
     "beta_schedule": "",
+    "validation": 0.0,
     "early_stop": None,
     "average_every": 1,
 }
@@ -106,6 +107,8 @@ def training(
         _text(state, name)
     if state["clip"] is not None:
         _number(state, "clip")
+    if _number(state, "validation") >= 1:
+        raise ValueError(f"validation is {state['validation']}")
     if state["early_stop"] is not None:
         _whole(state, "early_stop", 1)
     _whole(state, "average_every", 1)

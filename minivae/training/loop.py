@@ -17,7 +17,7 @@ import numpy as np
 from minivae import products as libraries
 from minivae.backend import is_shared
 from minivae.data.dataset import Dataset
-from minivae.data.pixels import BINARIZE, RowSubset, Source
+from minivae.data.pixels import BINARIZE, Source
 from minivae.errors import ArgumentError, BackendError, shown
 from minivae.inputs import one_of, typed
 from minivae.noise import RowNoise, permutation
@@ -53,9 +53,12 @@ class Training:
         What the norm of the gradient is cut to, where it is larger.
     lr_schedule, beta_schedule : str
         How the learning rate and beta change: see schedules.py; "": not at all.
+    validation : float
+        The share of the training images that is kept out of training, below 1. The loss on them
+        is measured after each epoch, and the training ends with the parameters of the best.
     early_stop : int, optional
-        Keep a tenth of the training images out of training; end where the loss on them has not
-        fallen for so many epochs, with the parameters of the best epoch.
+        End where the loss on the validation images has not fallen for so many epochs; they are
+        a tenth of the training images if `validation` is 0.
     average_every : int
         Of ranks: 1, their gradients are summed in every step; more, each takes so many steps alone
         before all take their mean: see averaging.py.
@@ -106,6 +109,7 @@ class Training:
         clip: float | None = None,
         lr_schedule: str = "",
         beta_schedule: str = "",
+        validation: float = 0.0,
         early_stop: int | None = None,
         average_every: int = 1,
         accumulate: int = 1,
@@ -131,10 +135,18 @@ class Training:
         self.vae, self.data = vae, data
         if clip == 0:
             raise ArgumentError("clip, the norm to cut the gradient to, must be above 0")
-        if early_stop is not None and (early_stop < 1 or len(data.train) < 10):
-            raise ArgumentError(
-                f"early stopping needs 1 epoch or more (not {early_stop}) and 10 images or more"
-            )
+        n = len(data.train)
+        if early_stop is not None:
+            validation = validation or 0.1
+            if early_stop < 1 or n < 10:
+                raise ArgumentError(
+                    f"early stopping needs 1 epoch or more (not {early_stop}) and 10 images or more"
+                )
+        trained = n
+        if validation:
+            self._trained, _ = data.held_out(validation, seed)
+            self.held: Dataset = data.validating(validation, seed)
+            trained = len(self._trained)
         if vae.backend.name != "numpy" and (optimizer != "adam" or clip is not None):
             raise BackendError(
                 "only Adam without clipping has a CUDA form: leave --optimizer and --clip out, or "
@@ -148,26 +160,18 @@ class Training:
         self.seed, self.binarize, self.optimizer, self.clip = seed, binarize, optimizer, clip
         if average_every < 1:
             raise ArgumentError(f"--average-every is 1 step or more, not {average_every}")
-        self.early_stop, self.average_every = early_stop, average_every
+        self.validation, self.early_stop = validation, early_stop
+        self.average_every = average_every
         self.accumulate = accumulate
         self.lr_schedule, self.beta_schedule = lr_schedule, beta_schedule
-        n = len(data.train)
-        held = 0 if early_stop is None else n // 10
-        if held:
-            order = permutation(seed, "held out", 0, n)
-            self._trained, self._held_rows = np.sort(order[held:]), np.sort(order[:held])
-            out = self._held_rows
-            if isinstance(data.train, RowSubset):
-                self._held = RowSubset(data.train.base, data.train.rows[out])
-            else:
-                self._held = RowSubset(data.train, out)
-        self.images = n - held  # that are trained on
+        self.images = trained  # how many are trained on
         self.batch_size = min(batch_size, self.images)
         per_epoch = self.steps_per_epoch
         self._factor = schedules.factor(lr_schedule, per_epoch) if lr_schedule else None
         self._beta = schedules.weight(beta_schedule, per_epoch) if beta_schedule else None
         self.best: Any = None  # a copy of theta, from the epoch ...
         self.best_epoch, self.best_loss = 0, math.inf
+        self.validation_loss: float | None = None  # after the last epoch
         self.epoch = self.step = 0
         self.nll_sum = self.kl_sum = self.seconds = 0.0  # of the epoch under way
         self.history = History()
@@ -286,7 +290,7 @@ class Training:
         """Bring the steps to where this training stands in its epoch."""
         order = permutation(self.seed, "order", self.epoch, self.images)
         self._steps.begin(
-            order if self.early_stop is None else self._trained[order],
+            self._trained[order] if self.validation else order,
             RowNoise(self.seed, "eps", self.epoch),
             RowNoise(self.seed, "binarize", self.epoch),
             self.step,
@@ -353,26 +357,24 @@ class Training:
         return self.step % self.average_every == 0 or self.step == self.steps_per_epoch
 
     def _keep_best(self, last: bool) -> None:
-        """Remember the best parameters on the images held out; put them back at the end."""
-        if self.early_stop is None:
+        """Remember the best parameters on the validation images; put them back at the end."""
+        if not self.validation:
             return
-        loss = self._measure("train", self._held, self._held_rows).loss
+        loss = self.validation_loss = self._measure(self.held).loss
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, self.epoch
             self.best = self.vae.theta.copy()
         elif last or self.ended:
             self.vae.theta[...] = self.best
 
-    def _measure(self, part: str, rows: Any, numbers: Any = slice(None)) -> Terms:
-        vae = self.vae
-        if vae.condition:
-            vae = vae.given(getattr(self.data, f"{part}_labels")[numbers])
-        return measure(vae, rows, self.binarize, self.seed, self.threads, self.ranks)
+    def _measure(self, data: Dataset) -> Terms:
+        vae = self.vae if not self.vae.condition else self.vae.given(data.test_labels)
+        return measure(vae, data.test, self.binarize, self.seed, self.threads, self.ranks)
 
     def _record(self) -> Record:
         n, beta = self.images, self.vae.beta
         nll, kl = self.nll_sum / n, self.kl_sum / n
-        test = self._measure("test", self.data.test)
+        test = self._measure(self.data)
         record = Record(
             self.epoch + 1,
             *(nll + beta * kl, nll, kl),

@@ -22,6 +22,7 @@ from minivae.vae import VAE
 Callback = Callable[[Training], object]
 # What a stopped training leaves behind, for a second `train` of the same model.
 STATE = ("adam", "epoch", "step", "nll_sum", "kl_sum", "seconds", "history", "computed")
+STATE += ("best", "best_epoch", "best_loss")
 _stopped: weakref.WeakKeyDictionary[VAE, tuple[Any, dict[str, Any]]] = weakref.WeakKeyDictionary()
 
 
@@ -138,7 +139,7 @@ def _records(
 
 def _settings(training: Training) -> tuple[Any, ...]:
     """Return what must be the same for a training to go on."""
-    names = ("batch_size", "seed", "binarize")
+    names = ("batch_size", "seed", "binarize", "validation", "early_stop")
     return (
         training.data.fingerprint,
         training.adam.lr,
@@ -157,6 +158,8 @@ def train(
     binarize: str = "none",
     threads: int | None = None,
     products: str | None = None,
+    validation: float = 0.0,
+    early_stop: int | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Epochs:
     """Train a model: iterate over what this returns for a `Record` an epoch, or call its `run()`.
@@ -181,12 +184,25 @@ def train(
     products : str, optional
         What computes matrix products on the CPU: "numpy" or "onednn"; None: the quicker
         one, as `products.choose` says.
+    validation : float
+        The share of the training images that is held out of training: the model ends with the
+        parameters of the epoch that explained them best. The test part has no say in it.
+    early_stop : int, optional
+        End after so many epochs without gain on the validation images, a tenth if not said.
     callbacks : sequence of callable
         Each is called with the `Training` after every epoch; a true value ends the training.
     """
     data = data if isinstance(data, Dataset) else load_data(data)
     training = Training(
-        vae, data, batch_size=batch_size, lr=lr, seed=seed, binarize=binarize, products=products
+        vae,
+        data,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        binarize=binarize,
+        products=products,
+        validation=validation,
+        early_stop=early_stop,
     )
     settings, state = _stopped.pop(vae, (None, None))
     if state is not None:
