@@ -55,6 +55,8 @@ class Browser:
             self.call(f"{domain}.enable")
         self.call("Emulation.setDeviceMetricsOverride",
                   width=width, height=height, deviceScaleFactor=1, mobile=touch)  # fmt: skip
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # nothing scrolls by itself
+        self.call("Emulation.setEmulatedMedia", features=[still])
         if touch:
             self.call("Emulation.setTouchEmulationEnabled", enabled=True)
 
