@@ -6,7 +6,7 @@ Why processes and not threads: a step makes a hundred short NumPy calls, and thr
 Python's lock to one another around each of them. Copies of the process (`fork`) have a lock each.
 They work on the same arrays because `shared_empty` takes memory that a fork shares. Where a fork is
 not safe (Windows; a process that runs threads of its own; processors that may reorder writes to
-memory), one process computes all, on one core.
+memory), one process computes all, on one core, or fresh.py starts others.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def why_alone() -> str:
     if hasattr(os, "fork") and ORDERED and threading.active_count() > 1:
         return (
             f"this process has {threading.active_count()} threads, as a notebook has, and such a "
-            "one is not copied to share a step; minivae train in a terminal uses more"
+            "one has processes to share a step in a longer training alone"
         )
     return "processes cannot share a step of this model on this machine"
 
@@ -163,7 +163,7 @@ class Crew:
         self._pipes: list[int] = []
         self._round = 0
         self._parent = os.getpid()
-        _crews.add(self)
+        CREWS.add(self)
         weakref.finalize(self, _end, self._pipes, self._children)
 
     def start(self, work: Callable[[], None]) -> None:
@@ -199,7 +199,10 @@ class Crew:
 
     def send(self, message: object) -> None:
         """As member 0: give every copy a message; the processor is not used while they wait."""
-        data = pickle.dumps(message)
+        self.send_bytes(pickle.dumps(message))
+
+    def send_bytes(self, data: bytes) -> None:
+        """As `send`, of what is pickled."""
         for pipe in self._pipes:
             rest = memoryview(data)
             try:
@@ -286,6 +289,11 @@ class Crew:
         """As member 0: end the copies that are still there."""
         _end(self._pipes, self._children)
 
+    @property
+    def leads(self) -> bool:
+        """Whether copies of this process are at work."""
+        return bool(self._children)
+
     def leave(self) -> None:
         """In a copy of the process that another part of the application made: have no part."""
         while self._pipes:  # or the end of the first process would go unnoticed
@@ -318,11 +326,11 @@ def _ended(child: int) -> bool:
         return True
 
 
-_crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+CREWS: weakref.WeakSet[Crew] = weakref.WeakSet()
 
 
 def _leave_all() -> None:
-    for crew in list(_crews):
+    for crew in list(CREWS):
         crew.leave()
 
 

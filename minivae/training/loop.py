@@ -22,13 +22,13 @@ from minivae.errors import ArgumentError, BackendError, shown
 from minivae.inputs import one_of, typed
 from minivae.noise import RowNoise, permutation
 from minivae.optim import optimizer as make_optimizer
-from minivae.training import schedules
+from minivae.training import fresh, schedules
 from minivae.training.averaging import Apart, Averaged
 from minivae.training.crew import can_fork, cores, kernel, why_alone
 from minivae.training.evaluation import measure
 from minivae.training.history import History, Record
 from minivae.training.ranks import Ranks
-from minivae.training.steps import open_steps
+from minivae.training.steps import Steps, open_steps
 from minivae.training.support import check_support, label_codes
 from minivae.training.told import ToldSteps
 from minivae.training.watch import CHECK, Watch
@@ -205,9 +205,10 @@ class Training:
         epochs : int
             The total, those of an earlier part of the run included.
         threads : int, optional
-            Cores to use, each by a process; None: those available. Where processes cannot share
-            the work, as in a notebook, one is used. Until the run ends, NumPy's own products use
-            one thread.
+            Cores to use, each by a process; None: those available. In a notebook, which has threads
+            of its own, a short training uses one, and what is sent to the processes of a long one
+            must be from modules that they can import: see fresh.py. Until the run ends, NumPy's own
+            products use one thread.
         after_step : callable, optional
             Called with this object after every step; a true value ends the run there.
 
@@ -240,7 +241,13 @@ class Training:
         told = self._codes is not None or self.vae.told_masks
         make: Any = ToldSteps if told else open_steps
         opened, steps = (self.vae, self.adam, source, self.batch_size, threads), None
-        if self.ranks is None or self.average_every == 1:
+        started = (
+            self.ranks is None and cores(threads) > 1 and fresh.pays(self.vae, epochs * self.images)
+        )
+        if started:
+            made = ToldSteps if told else Steps
+            steps = fresh.started(made, self.notice, *opened, None, self.accumulate)
+        elif self.ranks is None or self.average_every == 1:
             steps = make(*opened, self.ranks, self.accumulate)
         else:
             apart, asked = Apart(self.ranks), after_step
@@ -251,7 +258,8 @@ class Training:
         if self.vae.backend.name == "numpy":
             self.products = libraries.choose(self.products, steps.threads, self.notice)
             library = self.products, steps.threads
-            if threads and steps.threads > 1 and self.products == "numpy" and not can_fork():
+            said = threads and not started and self.products == "numpy"
+            if said and steps.threads > 1 and not can_fork():
                 self.notice(f"one of {threads} cores is used: {why_alone()}")
         self._steps, self._watch = steps, Watch(self)
         self._compare(steps)

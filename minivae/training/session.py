@@ -180,7 +180,7 @@ def train(
         "none", "threshold", or "sampled" (pixels drawn anew each epoch).
     threads : int, optional
         Threads on the CPU; None: the cores available to this process, or one where processes
-        cannot share the work (in a notebook, which has threads of its own).
+        cannot share the work (in a notebook a short training; its processes start in a second).
     products : str, optional
         What computes matrix products on the CPU: "numpy" or "onednn"; None: the quicker
         one, as `products.choose` says.

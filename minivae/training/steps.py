@@ -66,6 +66,8 @@ class Steps:
         Ranks that share every batch; each is one process then.
     accumulate : int
         In how many pieces a batch is passed, one after another: the buffers are a piece's.
+    crew : type
+        `Crew`, whose members are copies of this process, or `FreshCrew`.
     """
 
     asynchronous = False  # a step is done when it returns
@@ -79,6 +81,7 @@ class Steps:
         threads: int | None = None,
         ranks: Ranks | None = None,
         accumulate: int = 1,
+        crew: type[Crew] = Crew,
     ) -> None:
         self.vae, self.adam, self.source, self.ranks = vae, adam, source, ranks
         threads = threads if ranks is None else 1
@@ -98,8 +101,8 @@ class Steps:
                 "process",
                 stacklevel=2,
             )
-        shared = threads > 1 and is_shared(vae.theta) and is_shared(adam.m) and can_fork()
-        shared = shared and not crossing
+        shared = threads > 1 and is_shared(vae.theta) and is_shared(adam.m) and not crossing
+        shared = shared and (crew is not Crew or can_fork())
         self.members = threads if shared else 1
         self.threads = 1 if shared else threads  # of oneDNN's own, which sleep while they wait
         empty = vae.backend.empty
@@ -114,7 +117,8 @@ class Steps:
         self._room = shared_empty((len(source.rows) if shared else 0,), np.int64)
         self._parts = parts(vae, self.members)
         self._batches: dict[int, Batch] = {}
-        self._crew: Crew = Crew(self.members)
+        self._kind = crew if shared else Crew
+        self._crew: Crew = self._kind(self.members)
         self._started = self._under_way = False
         self._blas = BlasThreads(1)
 
@@ -132,14 +136,18 @@ class Steps:
         self._prepare(self._for_all(order), eps, uniform)
         if first >= self._count:  # resumed after the last step of an epoch
             return
+        self.start()
+        self._crew.send((len(order), eps, uniform, first, self.adam.steps))
+        self._crew.spread()
+        self._under_way = True
+
+    def start(self) -> None:
+        """Start the other processes, if they are not there yet."""
         self._blas.hold()  # until `close`: BLAS's threads stay awake a while once called
         if self.members > 1 and not self._started:
             self._warm()
             self._crew.start(self._follow)
             self._started = True
-        self._crew.send((len(order), eps, uniform, first, self.adam.steps))
-        self._crew.spread()
-        self._under_way = True
 
     def step(self, i: int) -> float:
         """Take step i of the epoch; return the batch's loss in nats per image."""
@@ -165,7 +173,7 @@ class Steps:
         """End the other processes, and give the products their own threads back."""
         self._end_epoch()
         self._crew.close()
-        self._crew = Crew(self.members)
+        self._crew = self._kind(self.members)
         self._started = False
         self._blas.release()
 
