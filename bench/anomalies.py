@@ -6,13 +6,14 @@ seed's is the anomaly; they are pictures, used as with `--scale minmax`. The sen
 shuttle lie in the package river (`pip install --no-deps river`), and are left out without it.
 
     python bench/anomalies.py [--seeds 10] [--steps 3000] [--share 0.8] [--only anomalies]
+    python bench/anomalies.py --only embeddings [--set mnist]
 """
 
 from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 
 import numpy as np
@@ -29,6 +30,7 @@ from minivae.data.dataset import load_rows
 from minivae.training import Training
 
 LATENT, BATCH, HIDDEN = 5, 64, (64, 32)
+LINEAR: tuple[int, ...] = ()
 MOST = 10_000  # rows of a set, chosen by the seed
 RIVER = find_spec("river")
 SETS = (
@@ -73,21 +75,26 @@ def pca(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
 
 
 def trained(
-    train: np.ndarray, seed: int, steps: int, latent: int = LATENT, beta: float = 1.0
+    train: np.ndarray,
+    seed: int,
+    steps: int,
+    latent: int = LATENT,
+    beta: float = 1.0,
+    hidden: tuple[int, ...] = HIDDEN,
 ) -> tuple[VAE, Callable[[np.ndarray], np.ndarray]]:
     """Return a model of these rows, and what makes others ready for it.
 
-    Digits are grey values from 0 to 16: pictures (--scale minmax), not columns of a table.
+    Digits and larger pictures are grey (--scale minmax), not columns of a table.
     """
-    pictures = train.shape[1] == 64
+    pictures, side = train.shape[1] >= 64, int(train.shape[1] ** 0.5)
 
     def given(x: np.ndarray) -> object:
         columns = {str(i): column for i, column in enumerate(x.T)}
-        return x.reshape(-1, 8, 8) if pictures else columns
+        return x.reshape(-1, side, side) if pictures else columns
 
     data = load_data(given(train), scale="minmax" if pictures else None, seed=seed)
     kind = data.units.likelihood
-    vae = VAE(data.units.width, HIDDEN, latent, beta=beta, seed=seed, likelihood=kind)
+    vae = VAE(data.units.width, hidden, latent, beta=beta, seed=seed, likelihood=kind)
     training = Training(vae, data, batch_size=BATCH, seed=seed)
     for _ in training.run(-(-steps // training.steps_per_epoch), threads=1):
         pass
@@ -121,26 +128,36 @@ def table(seeds: int, steps: int, share: float) -> Iterator[str]:
         yield f"| {what} | {' | '.join(cells)} |"
 
 
-def embeddings(seeds: int, steps: int) -> Iterator[str]:
-    """Yield the lines of the table of embeddings: digits, one half trained on, the other told."""
-    x, y = datasets.load_digits(return_X_y=True)
-    yield "| digits, 10 dimensions: accuracy of | 5 nearest neighbours | logistic regression |"
-    yield "|---|---|---|"
+def embeddings(seeds: int, steps: int, name: str) -> Iterator[str]:
+    """Yield the lines of the table of embeddings: one half is trained on, the other told."""
+    latent, hidden = 10, HIDDEN
+    if name == "digits":
+        x, y = datasets.load_digits(return_X_y=True)
+    else:
+        latent, hidden = 20, (256, 128)
+        data = load_data(name)
+        chosen = np.random.default_rng(0).permutation(len(data.train))[: 2 * MOST]
+        x, y = np.asarray(data.train[chosen], np.float64), data.train_labels[chosen]
+    yield f"| {name}, {latent} dimensions | 5 nearest neighbours | logistic regression | used |"
+    yield "|---|---|---|---|"
     found: dict[str, list[list[float]]] = {}
     for seed in range(seeds):
         order = np.random.default_rng(seed).permutation(len(x))
         parts = order[: len(x) // 2], order[len(x) // 2 :]
         ys = [y[part] for part in parts]
-        pixels = [x[part] / 16 for part in parts]
-        plane = PCA(10, random_state=seed).fit(pixels[0])
-        found.setdefault("all 64 pixels", []).append(told(*pixels, *ys))
-        found.setdefault("PCA", []).append(told(*map(plane.transform, pixels), *ys))
-        for name, beta in (("minivae, mu", 1.0), ("minivae, mu, beta 0.1", 0.1)):
-            vae, ready = trained(x[parts[0]], seed, steps, 10, beta)
+        pixels = [x[part] / x.max() for part in parts]
+        plane = PCA(latent, random_state=seed).fit(pixels[0])
+        found.setdefault("all pixels", []).append([*told(*pixels, *ys), x.shape[1]])
+        found.setdefault("PCA", []).append([*told(*map(plane.transform, pixels), *ys), latent])
+        for widths, beta in ((hidden, 1.0), (hidden, 0.1), (LINEAR, 0.1)):
+            vae, ready = trained(x[parts[0]], seed, steps, latent, beta, widths)
             mus = [vae.encode(ready(x[part]))[0] for part in parts]
-            found.setdefault(name, []).append(told(*mus, *ys))
-    for name, each in found.items():
-        yield f"| {name} | {' | '.join(spread(column) for column in zip(*each, strict=True))} |"
+            used = float((mus[0].var(axis=0) > 0.01).sum())
+            what = f"minivae, mu, beta {beta:g}, hidden {','.join(map(str, widths)) or 'none'}"
+            found.setdefault(what, []).append([*told(*mus, *ys), used])
+    for what, each in found.items():
+        near, regressed, used = zip(*each, strict=True)
+        yield f"| {what} | {spread(near)} | {spread(regressed)} | {np.mean(used):.1f} |"
 
 
 def told(a: np.ndarray, b: np.ndarray, y: np.ndarray, truth: np.ndarray) -> list[float]:
@@ -149,7 +166,8 @@ def told(a: np.ndarray, b: np.ndarray, y: np.ndarray, truth: np.ndarray) -> list
     return [float(model.fit(a, y).score(b, truth)) for model in models]
 
 
-def spread(values: list[float]) -> str:
+def spread(values: Iterable[float]) -> str:
+    values = list(values)
     error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
     return f"{np.mean(values):.3f} ± {error:.3f}"
 
@@ -160,6 +178,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--share", type=float, default=0.8)
+    names = ["digits", "mnist", "fashion-mnist"]
+    parser.add_argument("--set", choices=names, default="digits", help="of the embeddings")
     parser.add_argument("--only", choices=["anomalies", "embeddings"])
     asked = parser.parse_args()
     unpin()
@@ -167,7 +187,7 @@ def main() -> None:
     print(describe("numpy", "scikit-learn"))
     tables = {
         "anomalies": table(asked.seeds, asked.steps, asked.share),
-        "embeddings": embeddings(asked.seeds, asked.steps),
+        "embeddings": embeddings(asked.seeds, asked.steps, asked.set),
     }
     for lines in [tables[asked.only]] if asked.only else tables.values():
         print()

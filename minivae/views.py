@@ -27,6 +27,11 @@ def table(caption: str, names: Sequence[str], rows: Iterable[Sequence[object]]) 
     return _table(caption, [(head, []), *(("", row) for row in rows)])
 
 
+def paragraph(line: str) -> str:
+    """Return a line of text under a table."""
+    return f"<p>{_escape(line)}</p>"
+
+
 def _table(caption: str, rows: Iterable[tuple[str, Sequence[object]]]) -> str:
     cells = [
         (head, "".join(f"<td>{_escape(str(value))}</td>" for value in row)) for head, row in rows

@@ -357,6 +357,22 @@ def test_reports_turn_into_json():
     assert read["entries"][1]["name"] == "weight"
 
 
+def test_a_report_shows_itself():
+    class Wrong:
+        def forward(self, x):
+            self.x = x
+            return x * x
+
+        def backward(self, dy):
+            return dy * self.x
+
+    report = check(Wrong(), np.linspace(-2, 2, 6).reshape(2, 3))
+    assert repr(report) == "<Report on Wrong: FAILED (1 of 1); print it for all>"
+    html = report._repr_html_()
+    assert html.count("<tr>") == 2 and "<td>SCALE</td>" in html
+    assert f"<p>{report.entries[0].sentence}</p>" in html
+
+
 def test_the_same_seed_gives_the_same_report():
     layer, x = PlainLinear(200, 100), RNG.normal(size=(2, 200))
     assert str(check(layer, x, seed=4)) == str(check(layer, x, seed=4))

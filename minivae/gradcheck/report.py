@@ -9,7 +9,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from minivae import views
 from minivae.errors import MinivaeError
+
+HEAD = ("gradient of", "shape", "compared", "method", "worst error", "at", "verdict")
 
 
 class GradcheckError(MinivaeError, ValueError):
@@ -72,7 +75,7 @@ class Entry:
         return f"{self.name}{where}{values}; {self.explanation}"
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """What `check` found. Printing it gives a table, and a sentence for each failure.
 
@@ -120,16 +123,29 @@ class Report:
     def __str__(self) -> str:
         """Return the table, the sentences and the notes."""
         rows = [_row(entry) for entry in self.entries]
-        head = ("gradient of", "shape", "compared", "method", "worst error", "at", "verdict")
-        verdict = "passed" if self.passed else f"FAILED ({len(self.failures)} of {len(rows)})"
-        lines = [f"{self.title}: {verdict}", *(f"  {line}" for line in table(head, rows))]
-        lines += [f"  {entry.sentence}" for entry in self.failures]
+        lines = [f"{self.title}: {self._verdict}", *(f"  {line}" for line in table(HEAD, rows))]
+        return "\n".join(lines + [f"  {line}" for line in self._sentences()])
+
+    def __repr__(self) -> str:
+        """Return one line: what was checked, and whether it passed."""
+        return f"<Report on {self.title}: {self._verdict}; print it for all>"
+
+    def _repr_html_(self) -> str:
+        shown = views.table(f"{self.title}: {self._verdict}", HEAD, map(_row, self.entries))
+        return shown + "".join(views.paragraph(line) for line in self._sentences())
+
+    @property
+    def _verdict(self) -> str:
+        return "passed" if self.passed else f"FAILED ({len(self.failures)} of {len(self.entries)})"
+
+    def _sentences(self) -> list[str]:
+        """Return what stands below the table."""
+        lines = [entry.sentence for entry in self.failures]
         if self.parts:
-            lines += [f"  {p.title} fails: {e.sentence}" for p in self.parts for e in p.failures]
+            lines += [f"{p.title} fails: {e.sentence}" for p in self.parts for e in p.failures]
         elif len(self.failures) > 1:
-            lines.append(f"  begin with {self.root.name}: backward meets it first")
-        lines += [f"  note: {note}" for note in self.notes]
-        return "\n".join(lines)
+            lines.append(f"begin with {self.root.name}: backward meets it first")
+        return lines + [f"note: {note}" for note in self.notes]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report in JSON's types: NaN and infinity become None."""
