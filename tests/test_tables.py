@@ -444,6 +444,8 @@ def test_neighbours_walks_and_reconstructions(trained, tmp_path):
     found = read_columns(tmp_path / "sum.csv", saved.units.kinds())
     expected = jobs.combine(saved, columns, (1, 8), (3,))
     np.testing.assert_allclose(found["height"], expected["height"], rtol=1e-6)
+    told = json.loads(run("evaluate", trained / "run", "--json").stdout)
+    assert [told["unit"], told["images"]] == ["nats per row", 40]
     out = tmp_path / "walk.csv"
     done = run("interpolate", trained / "run", "--from", 0, "--to", 5, "-n", 6, "--out", out)
     assert done.exit_code == 0, done.output

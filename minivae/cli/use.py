@@ -87,14 +87,15 @@ def evaluate(
     terms = evaluate_rows(vae, rows, **conditions)
     active = active_units(encode_part(saved.vae, loaded, part, limit)[0])
     draws = saved.vae.bound.samples
-    result = {
+    what = "row" if isinstance(saved.units, Table) else "image"
+    result: dict[str, Any] = {
         "run": shown(run),
         "settings": settings(saved.config),
         "loss": terms.loss,
         "elbo": elbo(saved.vae, terms.nll, terms.kl),
         "nll": terms.nll,
         "kl": terms.kl,
-        "unit": "nats per image",
+        "unit": f"nats per {what}",
         "likelihood": saved.vae.spec()["likelihood"],
         "beta": saved.vae.beta,
         "data": loaded.name,
@@ -113,8 +114,7 @@ def evaluate(
         result["log_likelihood"] = {
             "mean": float(values.mean()), "standard_error": error, "samples": samples
         }  # fmt: skip
-    what = "row" if isinstance(saved.units, Table) else "image"
-    unit = f"nats per {what}"
+    unit = result["unit"]
     if saved.vae.likelihood.unit == "bits a pixel":
         result["bits_per_pixel"] = terms.loss / saved.vae.pixels / math.log(2)
         unit += f" ({result['bits_per_pixel']:.3f} bits a pixel)"
