@@ -38,10 +38,13 @@ from minivae.training.steps import open_steps
 ranks = Ranks()
 vae = VAE(30, hidden=(12, 8), latent=4, dtype="float64", seed=2)
 images = np.random.default_rng(0).random((70, 30))
-pieces = int(sys.argv[2])
-steps = open_steps(vae, Adam(vae.parameters, vae.backend), Source(images), 20, 1, ranks, pieces)
+pieces, threads = map(int, sys.argv[2:])
+adam = Adam(vae.parameters, vae.backend)
+steps = open_steps(vae, adam, Source(images), 20, threads, ranks, pieces)
+assert steps.members == threads
 steps.begin(np.arange(70), RowNoise(0, "eps"), RowNoise(0, "binarize"))
 losses = [steps.step(i) for i in range(4)]
+steps.close()
 if ranks.rank == 0:
     np.savez(sys.argv[1], losses=losses, grad=vae.grad, theta=vae.theta)
 """
@@ -123,13 +126,16 @@ def test_gradients_of_a_step_are_those_of_one_process(tmp_path):
     script = tmp_path / "step.py"
     script.write_text(STEP)
     found = {}
-    for n, pieces in ((1, 1), (2, 1), (4, 7)):  # pieces of three images: one rank has none
-        done = run(command(n, script, tmp_path / f"{n}.npz", pieces))
+    # Pieces of three images: one rank has none. Two processes in a rank share its memory.
+    for n, pieces, threads in ((1, 1, 1), (2, 1, 1), (4, 7, 1), (2, 1, 2), (2, 4, 2)):
+        kind = n, pieces, threads
+        done = run(command(n, script, tmp_path / f"{kind}.npz", pieces, threads))
         assert done.returncode == 0, done.stderr
-        found[n] = np.load(tmp_path / f"{n}.npz")
-    for n in (2, 4):
+        found[kind] = np.load(tmp_path / f"{kind}.npz")
+    first = found.pop((1, 1, 1))
+    for kind in found:
         for name in ("losses", "grad", "theta"):
-            np.testing.assert_allclose(found[n][name], found[1][name], rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(found[kind][name], first[name], rtol=1e-9, atol=1e-12)
 
 
 def test_losses_of_an_epoch_and_a_run_that_goes_on_with_other_ranks(data, tmp_path):

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 class Batch(NamedTuple):
     """What one process needs for n images that are passed at once.
 
-    `whole` is the model whose buffers hold the batch, `mine` its window on this process's rows;
+    `whole` is the model whose buffers hold the batch (this rank's share of it), `mine` its window
+    on this process's rows, the first of which is at `place` of the whole batch;
     x (b, D), eps (b, K Z), raw (b, D) and uniform (b, D, or None) are those rows of the arrays that
     the batch is gathered into.
     """
@@ -20,6 +21,7 @@ class Batch(NamedTuple):
     whole: Any
     mine: Any
     rows: slice
+    place: int
     x: Any
     eps: Any
     raw: Any

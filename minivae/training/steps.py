@@ -63,7 +63,7 @@ class Steps:
         unless by oneDNN: threads of OpenBLAS wait for one another by spinning, and are many times
         slower as soon as another program has a core.
     ranks : Ranks, optional
-        Ranks that share every batch; each is one process then.
+        Ranks that share every batch; each is one process then, unless `threads` says more.
     accumulate : int
         In how many pieces a batch is passed, one after another: the buffers are a piece's.
     crew : type
@@ -84,7 +84,7 @@ class Steps:
         crew: type[Crew] = Crew,
     ) -> None:
         self.vae, self.adam, self.source, self.ranks = vae, adam, source, ranks
-        threads = threads if ranks is None else 1
+        threads = threads if ranks is None else threads or 1
         self.batch_size, self.piece = batch_size, -(-batch_size // accumulate)
         threads = cores(threads)
         # A twin: a step that others take meanwhile does not disturb its buffers.
@@ -220,18 +220,20 @@ class Steps:
     def _batch(self, n: int) -> Batch:
         """Return what n images passed at once need here; made once for each n."""
         if n not in self._batches:
-            rows = (self._crew if self.ranks is None else self.ranks).rows(n)
-            here = n if self.ranks is None else rows.stop - rows.start  # other ranks have theirs
-            whole = self.model if n == self.piece else self.model.window(slice(0, here))
+            share = slice(0, n) if self.ranks is None else self.ranks.rows(n)
+            here = share.stop - share.start  # other ranks have theirs
+            rows = self._crew.rows(here)
+            passed = n if self.members == 1 else here
+            whole = self.model if passed == self.piece else self.model.window(slice(0, here))
             mine = whole.window(rows) if self.members > 1 else whole
             uniform = None if self._uniform is None else self._uniform[rows]
             arrays = self._x[rows], self._eps[rows], self._raw[rows], uniform
-            self._batches[n] = Batch(whole, mine, rows, *arrays)
+            self._batches[n] = Batch(whole, mine, rows, share.start + rows.start, *arrays)
         return self._batches[n]
 
     def _fill(self, batch: Batch, first: int) -> None:
         """Draw my noise and gather my images: those of the epoch's places from `first` on."""
-        first += batch.rows.start
+        first += batch.place
         indices = self._order[first : first + len(batch.x)]
         self._eps_noise.normal(first, batch.eps)
         if batch.uniform is not None:
@@ -250,7 +252,10 @@ class Steps:
         self._terms[self._crew.k] = passed(first, n, 1 / n, part)
         self.adam.advance()
         if self.ranks is not None:
-            self.ranks.add(self.vae.grad)
+            self._crew.meet()  # all parts of this rank's sum are there
+            if self._crew.k == 0:
+                self.ranks.add(self.vae.grad)
+            self._crew.meet()
         if self.adam.clip is not None:  # by the norm of all parts
             self._squares[self._crew.k] = self.adam.squares(part)
             self._crew.meet()

@@ -55,7 +55,7 @@ class ToldSteps(Steps):
 
     def _fill(self, batch: Batch, first: int) -> None:
         super()._fill(batch, first)
-        first, rows = first + batch.rows.start, batch.rows
+        first, rows = first + batch.place, batch.rows
         if self.source.codes is not None:
             indices = self._order[first : first + len(batch.x)]
             np.take(self.source.codes, indices, out=self._codes[rows], mode="clip")
