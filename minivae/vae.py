@@ -135,6 +135,7 @@ class VAE(Layer):
         self.activation, self.norm, self.dropout = activation, norm, dropout
         self.process = os.getpid()  # a copy of it, by a fork, has the same parameters
         self._idle: list[VAE] = []  # twins for `_by_blocks`
+        self._learns = bool(networks.learning(self, False))
         sizes = f"a model of pixels {pixels}, hidden {said(hidden)} and latent {latent}"
         affordable(2 * dtype.itemsize * sum(map(math.prod, self.shapes.values())), sizes)
         self.bind(Parameters(self.shapes, lambda shape: backend.empty(shape, dtype)), seed=seed)
@@ -266,7 +267,13 @@ class VAE(Layer):
         x, eps = self._pixels(x), self._latents(eps)
         if len(x) != len(eps):
             raise ArgumentError(f"{len(x)} images and {len(eps)} rows of noise: give one row each")
-        nll, kl = self.bound.step(self, x, eps, 1 / len(x), self.beta)
+        if self._learns:
+            networks.learning(self)
+        try:
+            nll, kl = self.bound.step(self, x, eps, 1 / len(x), self.beta)
+        finally:
+            if self._learns:
+                networks.learning(self, False)
         self.gradients()
         return Terms(nll + self.beta * kl, nll, kl)
 
@@ -326,9 +333,10 @@ class VAE(Layer):
         return self.told(self.codes(labels))
 
     @property
-    def told_masks(self) -> bool:
-        """Whether training leaves numbers out."""
-        return any(isinstance(layer, networks.Dropout) for layer in self.leaves())
+    def told_training(self) -> bool:
+        """Whether layers do something else while training: dropout, batch norm."""
+        kinds = networks.Dropout, networks.BatchNorm
+        return any(isinstance(layer, kinds) for layer in self.leaves())
 
     def tell(self, rows: slice, n: int) -> None:
         """Let the layers pass those of n rows next: of a model that is given a label for each."""

@@ -28,6 +28,7 @@ MODELS = {
         **{"pixels": 35, "hidden": "r4,c8k3s2n,7n", "image_shape": (7, 5), "norm": "group"},
         **{"activation": "elu", "dtype": "float64", "prior": "mixture:3"},
     },
+    "batch norm": {"pixels": 36, "hidden": "c4k3s1,6", "norm": "batch"},
     "counts": {"likelihood": "poisson", "prior": "vamp:3"},
     "groups": {"likelihood": "categorical:3,2,4", "activation": "tanh"},
     "one group": {"likelihood": "categorical:9", "activation": "sigmoid"},

@@ -29,6 +29,8 @@ CASES = {
     "Residual": ((2, 3), {"size": (3, 4)}, (3, 4, 2)),
     "GroupNorm": ((2, 6), {}, (5, 6)),
     "LayerNorm": ((12,), {}, (12,)),
+    "BatchNorm": ((6,), {}, (5, 6)),
+    "BatchNorm training": ((6, 1e-4, 0.3), {}, (5, 6)),
     "AvgPool2d": ((2,), PICTURES, (4, 6, 3)),
     "MaxPool2d": ((3, 2), {"size": (5, 7), "channels": 2}, (5, 7, 2)),
     "Upsample": ((2,), PICTURES, (4, 6, 3)),
@@ -53,10 +55,12 @@ def make(name, **settings):
     for i, view in enumerate(layer.params.values()):
         view[...] += 0.3 * draw(100 + i, *view.shape)
     networks.tell(layer, np.array([2]))
+    networks.learning(layer, "training" in name)
     return layer, int(np.prod(shape))
 
 
 each = pytest.mark.parametrize("name", CASES)
+row_by_row = pytest.mark.parametrize("name", [name for name in CASES if "training" not in name])
 
 
 def test_every_listed_layer_has_a_case():
@@ -73,7 +77,7 @@ def test_derivatives(name):
     assert_gradients(layer, draw(0, 3, width))
 
 
-@each
+@row_by_row
 def test_windows_are_the_whole(name):
     (whole, width), (shared, _) = make(name, dtype="float64"), make(name, dtype="float64")
     x = draw(0, 7, width)
@@ -143,14 +147,18 @@ def test_values_and_gradients_are_pytorchs(name):
     """tests/golden/make_networks.py made them; other sums of the same numbers part in rounding."""
     layer, _ = make(name, dtype="float64")
     with np.load(GOLDEN) as file:
-        golden = {key.removeprefix(f"{name} "): file[key] for key in file if key.startswith(name)}
+        golden = {key.removeprefix(f"{name}: "): file[key] for key in file if f"{name}:" in key}
     close = dict(rtol=1e-10, atol=1e-11)
     for key, view in layer.params.items():
         view[...] = golden[key]
     np.testing.assert_allclose(layer.forward(golden["x"]), golden["y"], **close)
     np.testing.assert_allclose(layer.backward(golden["dy"]), golden["dx"], **close)
     for key, grad in layer.grads.items():
-        np.testing.assert_allclose(grad, golden[f"d{key}"], err_msg=key, **close)
+        if key.startswith("running"):
+            assert not grad.any()
+            np.testing.assert_allclose(layer.params[key], golden[f"{key} after"], **close)
+        else:
+            np.testing.assert_allclose(grad, golden[f"d{key}"], err_msg=key, **close)
 
 
 def test_the_normal_distribution_is_maths():

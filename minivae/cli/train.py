@@ -199,10 +199,10 @@ class Every(click.ParamType):
 )
 @click.option(
     "--norm",
-    type=click.Choice(["none", "layer", "group"]),
+    type=click.Choice(["none", "layer", "group", "batch"]),
     default="none",
     show_default=True,
-    help="Normalises what each hidden layer gives.",
+    help="Normalises what each hidden layer gives; batch: over all images of a batch.",
 )
 @click.option(
     "--dropout",

@@ -21,6 +21,7 @@ CALLS = {
     "conv_transpose2d": "conv_transpose2d({x}, {name!r}, {size}, {out}, {stride}, {padding})",
     "group_norm": "group_norm({x}, {name!r}, {groups}, {channels}, {eps})",
     "layer_norm": "group_norm({x}, {name!r}, {groups}, {channels}, {eps})",
+    "batch_norm": "batch_norm({x}, {name!r}, {channels}, {eps})",
     "planes": "planes({x}, {planes})",
     "prelu": "prelu({x}, {name!r}, {channels})",
     "leaky_relu": "leaky_relu({x}, {constant})",

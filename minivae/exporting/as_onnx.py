@@ -149,6 +149,13 @@ class _Graph:
 
     layer_norm = group_norm
 
+    def batch_norm(self, x: str, node: Node) -> str:
+        names = "weight", "bias", "running_mean", "running_var"
+        parameters = [self.parameter(f"{node.name}.{name}") for name in names]
+        x = self.add("Transpose", self.shape(x, 0, -1, node.how["channels"]), perm=(0, 2, 1))
+        x = self.add("BatchNormalization", x, *parameters, epsilon=node.how["eps"])
+        return self.shape(self.add("Transpose", x, perm=(0, 2, 1)), 0, -1)
+
     def planes(self, x: str, node: Node) -> str:
         """Return (planes, pixels) from (pixels, planes)."""
         x = self.shape(x, 0, -1, node.how["planes"])

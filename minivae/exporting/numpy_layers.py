@@ -53,6 +53,13 @@ def group_norm(x, name, groups, channels, eps):
     return y.reshape(len(x), -1)
 
 
+def batch_norm(x, name, channels, eps):
+    """Return (x - mean) / sqrt(variance + eps) by the running means of training, then w x + b."""
+    deviation = np.sqrt(P[f"{name}.running_var"] + x.dtype.type(eps))
+    y = (x.reshape(-1, channels) - P[f"{name}.running_mean"]) / deviation
+    return (y * P[f"{name}.weight"] + P[f"{name}.bias"]).reshape(x.shape)
+
+
 def planes(x, count):
     """Return (planes, pixels) from (pixels, planes)."""
     return x.reshape(len(x), -1, count).swapaxes(1, 2).reshape(len(x), -1)

@@ -13,7 +13,7 @@ from minivae.errors import ArgumentError
 from minivae.layers import Linear, ReLU, Sequential, Sigmoid, Tanh
 from minivae.networks.activations import ELU, GELU, LeakyReLU, PReLU, SiLU, Softplus
 from minivae.networks.convolution import Conv2d, ConvTranspose2d
-from minivae.networks.normalisation import GroupNorm, LayerNorm
+from minivae.networks.normalisation import BatchNorm, GroupNorm, LayerNorm
 from minivae.networks.planes import Planes
 from minivae.networks.residual import Residual
 
@@ -76,6 +76,7 @@ _LAYERS: dict[type, Callable[[Any], tuple[str, dict[str, Any]]]] = {
     ConvTranspose2d: lambda one: ("conv_transpose2d", _up(one)),
     GroupNorm: lambda one: ("group_norm", _norm(one)),
     LayerNorm: lambda one: ("layer_norm", _norm(one)),
+    BatchNorm: lambda one: ("batch_norm", _norm(one) | {"momentum": one.momentum}),
     PReLU: lambda one: ("prelu", {"channels": one.channels}),
     Planes: lambda one: ("planes", {"planes": one.planes}),
     **dict.fromkeys((ReLU, Sigmoid, Tanh), lambda one: (one.formula, {})),

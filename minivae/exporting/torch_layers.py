@@ -52,6 +52,24 @@ class GroupNorm(nn.GroupNorm):
         return y.transpose(1, 2).reshape(len(x), -1)
 
 
+class BatchNorm(nn.Module):
+    """Normalises each channel of rows: in training by the batch, else by the running means."""
+
+    def __init__(self, channels, eps, momentum):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight, self.bias = (nn.Parameter(torch.zeros(channels)) for _ in range(2))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x):
+        """Return y as rows."""
+        kept = self.running_mean, self.running_var, self.weight, self.bias
+        how = self.training, self.momentum, self.eps
+        rows = x.reshape(-1, len(self.bias))
+        return nn.functional.batch_norm(rows, *kept, *how).reshape(x.shape)
+
+
 class PReLU(nn.PReLU):
     """A learned slope below 0, one for all or one for each channel."""
 

@@ -17,6 +17,7 @@ VALUES = ("data", "value", "values")  # of an object that is a parameter
 GRADS = ("grad", "gradient", "g")
 # How gradients of an attribute W are called.
 SPELLINGS = ("d{}", "d_{}", "grad_{}", "{}_grad", "grad{}", "g{}", "g_{}", "{}grad", "d{}_")
+STATE = "running_mean", "running_var"  # by PyTorch's names: forward changes them, no gradient does
 
 
 @dataclass
@@ -102,7 +103,7 @@ def takes(function: Any) -> int:
 
 
 def places(layer: Any, after: Any) -> list[Place]:
-    """Return where the layer keeps its parameters.
+    """Return where the layer keeps its parameters; running means of batches are none.
 
     Parameters
     ----------
@@ -113,6 +114,7 @@ def places(layer: Any, after: Any) -> list[Place]:
     """
     params = _holder(layer, "params", "parameters")
     found = [_of_path(path, holder) for path, holder in _leaves(params)] if params else []
+    found = [one for one in found if one.name.rpartition(".")[2] not in STATE]
     beside = _attributes(layer, after if after is not None else layer)
     if found:
         return found + [one for one in beside if not _shares(layer, one, found)]

@@ -8,14 +8,14 @@ from minivae.networks.activations import ELU, GELU, LeakyReLU, PReLU, SiLU, Soft
 from minivae.networks.convolution import Conv2d, ConvTranspose2d
 from minivae.networks.dropout import Dropout, dropout_mask
 from minivae.networks.labels import Label, tell
-from minivae.networks.normalisation import GroupNorm, LayerNorm
+from minivae.networks.normalisation import BatchNorm, GroupNorm, LayerNorm, learning
 from minivae.networks.plan import build, parse, picture
 from minivae.networks.planes import Planes
 from minivae.networks.pooling import AvgPool2d, MaxPool2d, Upsample
 from minivae.networks.residual import Residual
 
 LAYERS = (
-    *(Conv2d, ConvTranspose2d, Residual, GroupNorm, LayerNorm),
+    *(Conv2d, ConvTranspose2d, Residual, GroupNorm, LayerNorm, BatchNorm),
     *(AvgPool2d, MaxPool2d, Upsample, Planes, Label, Dropout),
     *(LeakyReLU, SiLU, GELU, ELU, Softplus, PReLU),
 )
@@ -24,6 +24,7 @@ __all__ = [
     "LAYERS",
     "build",
     "dropout_mask",
+    "learning",
     "parse",
     "picture",
     "tell",

@@ -1,6 +1,6 @@
-"""LayerNorm and GroupNorm: numbers brought to mean 0 and deviation 1, within each row of the batch.
+"""Numbers brought to mean 0 and deviation 1: within each row of the batch, or over all its rows.
 
-One pair of formulas makes both; which numbers belong together is the layers' to say.
+One pair of formulas makes all; which numbers belong together is the layers' to say.
 """
 
 from __future__ import annotations
@@ -91,9 +91,10 @@ class GroupNorm(Layer):
     def forward(self, x: Any) -> Any:
         """Return y, of x's shape (B, pixels channels)."""
         self.xhat, y = self.like("xhat", x), self.like("y", x)
-        self.inverse = self.buffers.get("inverse", len(x), self.groups, x.dtype)
+        grouped = self._grouped(x)
+        self.inverse = self.buffers.get("inverse", len(grouped), self.groups, x.dtype)
         self.own.normalise(
-            self._grouped(x),
+            grouped,
             self.eps,
             self._grouped(self.xhat),
             self.inverse.reshape(-1, 1, self.groups, 1),
@@ -142,3 +143,104 @@ class LayerNorm(GroupNorm):
 
     def __init__(self, normalized_shape: int, eps: float = 1e-5, **settings: Any) -> None:
         super().__init__(1, normalized_shape, eps, **settings)
+
+
+class BatchNorm(GroupNorm):
+    """Normalises each channel over all rows and pixels of a batch (Ioffe and Szegedy 2015).
+
+    In training by the batch's own mean and variance, of which it keeps running means; else by
+    those. They lie among the parameters, and their gradient is 0: a loss in training does not
+    depend on them. (AdamW's decay of 0.01 takes 0.01% off them.)
+
+    Parameters
+    ----------
+    num_features : int
+        Channels: the last of a row's numbers (pixels, channels), flattened.
+    eps : float
+        Added to the variance.
+    momentum : float
+        The weight of a batch in the running means.
+
+    Attributes
+    ----------
+    training : bool
+        Whether batches are normalised by their own numbers: see `learning`.
+    """
+
+    crosses_rows = True
+    training = False
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, **settings: Any
+    ) -> None:
+        super().__init__(num_features, num_features, eps, **settings)
+        self.own_shapes |= {f"running_{name}": (num_features,) for name in ("mean", "var")}
+        self.backend.twins(running)  # says if there is none
+        self.momentum = momentum
+
+    def initial(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        """Return 1 for the weight and the running variance, else 0."""
+        return np.full(shape, float(name in ("weight", "running_var")))
+
+    def forward(self, x: Any) -> Any:
+        """Return y, of x's shape (B, pixels channels).
+
+        Raises
+        ------
+        ArgumentError
+            If it is training and a channel has one number alone.
+        """
+        self.passed = self.training
+        mean, var = self.params["running_mean"], self.params["running_var"]
+        if self.training:
+            if x.size == self.channels:
+                raise ArgumentError(
+                    f"{self.name}: a batch of one row has no variance; take batches of two or more"
+                )
+            y = super().forward(x)
+            running(self._flat(x), self.inverse[0], self.eps, self.momentum, mean, var)
+            return y
+        self.xhat, y = self.like("xhat", x), self.like("y", x)
+        self.inverse = 1 / np.sqrt(var[None] + self.eps)
+        np.subtract(self._flat(x), mean, out=self._flat(self.xhat))
+        self.xhat.reshape(-1, self.channels)[...] *= self.inverse
+        flat = self._flat(self.xhat), self.params["weight"], self.params["bias"], self._flat(y)
+        self.own.scale_shift(*flat)
+        return y
+
+    def backward_input(self, dy: Any) -> Any:
+        """Return dx, of dy's shape, for the batch as it was normalised."""
+        if self.passed:
+            return super().backward_input(dy)
+        self.dy, dx = dy, self.like("dx", dy)
+        np.multiply(self._flat(dy), self.params["weight"] * self.inverse, out=self._flat(dx))
+        return dx
+
+    def gradients(self, part: slice = ALL) -> None:
+        """Overwrite dweight and dbias, and the running means' 0, if they lie in that part."""
+        super().gradients(part)
+        for name in ("running_mean", "running_var"):
+            if self.within(name, part) is not None:
+                self.grads[name][...] = 0
+
+    def _grouped(self, x: Any) -> Any:
+        return x.reshape(1, -1, self.channels, 1)
+
+
+def running(x: Array, inverse: Array, eps: float, momentum: float, mean: Array, var: Array) -> None:
+    """Move running means (C,) towards those of x (N, C), for inverse = 1 / sqrt(variance + eps).
+
+    The variance that is kept is the unbiased one, N / (N - 1) of the batch's, as in PyTorch.
+    """
+    mean *= 1 - momentum
+    mean += momentum * x.mean(axis=0)
+    var *= 1 - momentum
+    var += momentum * len(x) / (len(x) - 1) * (1 / inverse**2 - eps)
+
+
+def learning(model: Layer, on: bool = True) -> list[Layer]:
+    """Tell the layers of batch norm within a model whether it learns, and return them."""
+    layers = [layer for layer in model.leaves() if isinstance(layer, BatchNorm)]
+    for layer in layers:
+        layer.training = on
+    return layers

@@ -22,7 +22,7 @@ from minivae.networks.activations import ELU, GELU, LeakyReLU, PReLU, SiLU, Soft
 from minivae.networks.convolution import Conv2d, ConvTranspose2d
 from minivae.networks.dropout import Dropout
 from minivae.networks.labels import Label, tell
-from minivae.networks.normalisation import GroupNorm, LayerNorm
+from minivae.networks.normalisation import BatchNorm, GroupNorm, LayerNorm
 from minivae.networks.planes import Planes
 from minivae.networks.residual import Residual
 
@@ -42,7 +42,7 @@ ACTIVATIONS: dict[str, Any] = {
     "sigmoid": Sigmoid,
     "tanh": Tanh,
 }
-NORMS = ("none", "layer", "group")
+NORMS = ("none", "layer", "group", "batch")
 
 
 class Written(NamedTuple):
@@ -185,7 +185,9 @@ def build(
 
     def after(shape: tuple[int, ...], normed: bool) -> Iterator[Layer]:
         """Yield what follows a hidden layer that gives numbers of that shape."""
-        if (normed or norm != "none") and norm != "layer" and len(shape) == 3:
+        if norm == "batch":
+            yield BatchNorm(shape[-1], backend=backend)
+        elif (normed or norm != "none") and norm != "layer" and len(shape) == 3:
             yield GroupNorm(math.gcd(8, shape[2]), shape[2], backend=backend)
         elif normed or norm != "none":
             yield LayerNorm(math.prod(shape), backend=backend)

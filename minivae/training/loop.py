@@ -238,7 +238,7 @@ class Training:
         self, epochs: int, threads: int | None, after_step: Callable[[Training], bool | None] | None
     ) -> Iterator[Record]:
         source = Source(self.data.train, self.binarize, self._codes)
-        told = self._codes is not None or self.vae.told_masks
+        told = self._codes is not None or self.vae.told_training
         make: Any = ToldSteps if told else open_steps
         opened, steps = (self.vae, self.adam, source, self.batch_size, threads), None
         started = (

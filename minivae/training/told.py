@@ -1,7 +1,7 @@
-"""The training steps of a model that is told more than images: labels, or what dropout leaves out.
+"""The training steps of a model that is told more than images: labels, what dropout leaves out.
 
-Both are written beside each batch, in arrays of which the layers have views. All else is `Steps`'
-own; a model without either never comes here.
+Both are written beside each batch, in arrays of which the layers have views; batch norm is told
+that it learns. All else is `Steps`' own; a model without any of them never comes here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minivae import networks
+from minivae.errors import ArgumentError
 from minivae.networks import Dropout
 from minivae.noise import RowNoise
 from minivae.training.sharing import Batch
@@ -22,6 +23,11 @@ class ToldSteps(Steps):
 
     def __init__(self, vae: Any, adam: Any, source: Any, batch_size: int, *settings: Any) -> None:
         super().__init__(vae, adam, source, batch_size, *settings)
+        if networks.learning(self.model) and 1 in (batch_size, len(source.rows) % batch_size):
+            raise ArgumentError(
+                f"a batch of one, as batches of {batch_size} leave of {len(source.rows):,} images, "
+                "has no variance for batch norm: give another --batch-size"
+            )
         empty, n = vae.backend.empty, self.piece  # all processes see what is empty at first
         self._codes = empty((n,), np.int64)
         self._codes[...] = 0
@@ -37,6 +43,7 @@ class ToldSteps(Steps):
         """Give a model the codes and masks of those images."""
         if self.source.codes is not None:
             networks.tell(model, self._codes[rows])
+        networks.learning(model)
         for layer, (_, masks) in zip(_drops(model), self._drops, strict=True):
             layer.mask = masks[rows].reshape(-1, layer.features)
 

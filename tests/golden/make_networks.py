@@ -32,7 +32,8 @@ def main() -> None:
         if name == "Upsample":
             theirs = torch.nn.Upsample(scale_factor=arguments[0])
         else:
-            theirs = getattr(torch.nn, name.split()[0])(*arguments)
+            kind = name.split()[0].replace("BatchNorm", "BatchNorm1d")
+            theirs = getattr(torch.nn, kind)(*arguments).train("training" in name)
         values = {key: torch.tensor(np.array(view)) for key, view in layer.params.items()}
         theirs.double().load_state_dict(values)
         x = 3 * draw(0, 3, width)
@@ -41,9 +42,10 @@ def main() -> None:
         dy = draw(1, *y.shape)
         y.backward(torch.tensor(dy))
         arrays = {"x": x, "y": last(y), "dy": last(torch.tensor(dy)), "dx": last(given.grad)}
-        arrays |= {key: value.numpy() for key, value in values.items()}
+        arrays |= {key: value.clone().numpy() for key, value in values.items()}
         arrays |= {f"d{key}": value.grad.numpy() for key, value in theirs.named_parameters()}
-        out |= {f"{name} {key}": array for key, array in arrays.items()}
+        arrays |= {f"{key} after": value.numpy() for key, value in theirs.named_buffers()}
+        out |= {f"{name}: {key}": array for key, array in arrays.items()}
     np.savez_compressed(Path(__file__).with_name("networks.npz"), **out)
 
 
