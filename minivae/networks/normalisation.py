@@ -238,7 +238,7 @@ def running(x: Array, inverse: Array, eps: float, momentum: float, mean: Array, 
     var += momentum * len(x) / (len(x) - 1) * (1 / inverse**2 - eps)
 
 
-def learning(model: Layer, on: bool = True) -> list[Layer]:
+def learning(model: Layer, on: bool = True) -> list[BatchNorm]:
     """Tell the layers of batch norm within a model whether it learns, and return them."""
     layers = [layer for layer in model.leaves() if isinstance(layer, BatchNorm)]
     for layer in layers:
