@@ -44,7 +44,7 @@ def bounds(vae: VAE, images: np.ndarray) -> dict[str, float]:
         z = mu + np.exp(logvar / 2) * rng.standard_normal(mu.shape)
         eta = vae.decoder.forward(z.astype(np.float32)).astype(float)
         kl = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum()
-        probability = np.clip(1 / (1 + np.exp(-eta)), 1e-4, 1 - 1e-4)  # cut as the paper does
+        probability = np.clip(0.5 + 0.5 * np.tanh(eta / 2), 1e-4, 1 - 1e-4)  # cut as theirs
         for name, one in (("parameter", eta), ("mean", logits_of(probability))):
             sums[name] += (x * one - log_normaliser(one, np.empty_like(one))).sum() - kl
         sums["kl"] += kl
