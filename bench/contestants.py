@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -23,12 +24,15 @@ from minivae.noise import RowNoise, permutation
 from minivae.training.steps import open_steps
 
 LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
-PIXELS, HIDDEN, LATENT = 784, (256, 128), 20
-# A likelihood, or iwae:K with Bernoulli; the plain model for who imports this.
+PIXELS, LATENT = 784, 20
+# A likelihood, or iwae:K or convolutions with Bernoulli; the plain model for who imports this.
 MODEL = sys.argv[3] if __name__ == "__main__" and len(sys.argv) > 3 else "bernoulli"
 LIKELIHOOD, BOUND = ("bernoulli", MODEL) if MODEL.startswith("iwae") else (MODEL, "elbo")
+HIDDEN: Any = (256, 128)
+if "," in MODEL:
+    LIKELIHOOD, HIDDEN = "bernoulli", MODEL
 DRAWS = int(BOUND.split(":")[1]) if ":" in BOUND else 1
-MODELS = ("bernoulli", "continuous-bernoulli", "gaussian", "iwae:K")
+MODELS = ("bernoulli", "continuous-bernoulli", "gaussian", "iwae:K", "c32,c64,256")
 OWN = ("gaussian",)  # those with one parameter of their own, the log variance, which begins at 0
 
 # A run takes all steps of a turn and returns the loss of each, on the host when it returns.
@@ -126,8 +130,8 @@ def products_of_a_step(batch: int) -> tuple[list, list]:
     return by_rows, by_units
 
 
-def torch(threads: int, mode: str) -> Callable[[int, int], Run]:
-    """Take the steps in PyTorch: eager, with its fused Adam, or compiled with the fused Adam."""
+def torch(threads: int, mode: str, last: bool = False) -> Callable[[int, int], Run]:
+    """Take the steps in PyTorch: eager, or with its fused Adam, also compiled; channels last."""
     import torch
 
     nll_of = torch_nll
@@ -138,7 +142,8 @@ def torch(threads: int, mode: str) -> Callable[[int, int], Run]:
         images, order, eps = batches(batch, steps)
         data = torch.from_numpy(images)  # bytes: quicker to gather than floats at every size
         order, eps = torch.from_numpy(order), torch.from_numpy(eps)
-        encoder, decoder = torch_networks()
+        layout = torch.channels_last if last else torch.contiguous_format
+        encoder, decoder = (one.to(memory_format=layout) for one in torch_networks())
         own = [torch.zeros(1, requires_grad=True)] if LIKELIHOOD in OWN else []
         parameters = [*encoder.parameters(), *decoder.parameters(), *own]
         adam = torch.optim.Adam(parameters, LR, (BETA1, BETA2), EPS, fused=mode != "eager")
@@ -199,17 +204,43 @@ def torch_networks() -> tuple[Any, Any]:
     import torch
     from torch import nn
 
-    def mlp(*widths: int) -> nn.Sequential:
-        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
-        return nn.Sequential(*layers[:-1])
+    params = model().params
 
-    networks = {
-        "encoder": mlp(PIXELS, *HIDDEN, 2 * LATENT),
-        "decoder": mlp(LATENT, *reversed(HIDDEN), PIXELS),
-    }
-    start = {name: torch.tensor(array) for name, array in model().params.items()}
-    nn.ModuleDict(networks).load_state_dict({n: a for n, a in start.items() if "coder." in n})
-    return networks["encoder"], networks["decoder"]
+    def network(name: str) -> nn.Sequential:
+        """Return layers of those weights; minivae's rows have the channels last."""
+        weights = [params[key] for key in params if key.startswith(name) and key.endswith("weight")]
+        biases = [params[key] for key in params if key.startswith(name) and key.endswith("bias")]
+        layers: list[nn.Module] = []
+        channels = 1 if weights[0].ndim == 4 else 0  # of the pictures that come next; 0: widths
+        if channels:
+            layers.append(nn.Unflatten(1, (1, math.isqrt(PIXELS), math.isqrt(PIXELS))))
+        for i, (w, b) in enumerate(zip(weights, biases, strict=True)):
+            following = weights[i + 1] if i + 1 < len(weights) else w
+            if w.ndim == 4:
+                kind = nn.Conv2d if name == "encoder" else nn.ConvTranspose2d
+                sides = w.shape[1::-1] if name == "encoder" else w.shape[:2]
+                layer: nn.Module = kind(*sides, 4, 2, 1)
+                channels = sides[1]
+            else:
+                w, b = np.array(w), np.array(b)
+                if channels:
+                    layers.append(nn.Flatten())
+                    w = w.reshape(len(w), -1, channels).swapaxes(1, 2).reshape(len(w), -1)
+                    channels = 0
+                layer = nn.Linear(*w.shape[::-1])
+                if following.ndim == 4:
+                    channels = len(following)
+                    w = w.reshape(-1, channels, w.shape[1]).swapaxes(0, 1).reshape(w.shape)
+                    b = b.reshape(-1, channels).T.reshape(-1)
+            layer.load_state_dict({"weight": torch.tensor(w), "bias": torch.tensor(b)})
+            layers += [layer, nn.ReLU()]
+            if w.ndim == 2 and channels:
+                side = math.isqrt(len(w) // channels)
+                layers.append(nn.Unflatten(1, (channels, side, side)))
+        layers[-1] = nn.Flatten()
+        return nn.Sequential(*layers)
+
+    return network("encoder"), network("decoder")
 
 
 def jax(mode: str) -> Callable[[int, int], Run]:
@@ -220,9 +251,26 @@ def jax(mode: str) -> Callable[[int, int], Run]:
     from jax import numpy as jnp
 
     def layers(params: dict, name: str, x: jax.Array) -> jax.Array:
-        for i in (0, 2, 4):
-            x = x @ params[f"{name}.{i}.weight"].T + params[f"{name}.{i}.bias"]
-            x = jnp.maximum(x, 0) if i < 4 else x
+        places = [key[:-7] for key in params if key.startswith(name) and key.endswith("weight")]
+        for place in places:
+            w, b = params[f"{place}.weight"], params[f"{place}.bias"]
+            if w.ndim == 4:  # 4x4 with stride 2 on pictures with the channels last, or its way back
+                channels = w.shape[name == "encoder"]
+                side = math.isqrt(x.size // len(x) // channels)
+                how: dict = {"window_strides": (2, 2), "padding": [(1, 1)] * 2}
+                if name == "decoder":
+                    w = jnp.flip(w, (2, 3)).swapaxes(0, 1)
+                    how = {
+                        "window_strides": (1, 1),
+                        "padding": [(2, 2)] * 2,
+                        "lhs_dilation": (2, 2),
+                    }
+                x = x.reshape(len(x), side, side, channels)
+                shapes = "NHWC", "OIHW", "NHWC"
+                x = lax.conv_general_dilated(x, w, dimension_numbers=shapes, **how) + b
+            else:
+                x = x.reshape(len(x), -1) @ w.T + b
+            x = jnp.maximum(x, 0) if place != places[-1] else x.reshape(len(x), -1)
         return x
 
     def loss_of(params: dict, x: jax.Array, noise: jax.Array) -> jax.Array:
@@ -304,6 +352,7 @@ CONTESTANTS: dict[str, Callable[[int], Callable[[int, int], Run]]] = {
     "minivae, 1 thread": lambda threads: minivae(1),
     "torch eager": lambda threads: torch(threads, "eager"),
     "torch fused Adam": lambda threads: torch(threads, "fused"),
+    "torch channels last": lambda threads: torch(threads, "fused", last=True),
     "torch.compile": lambda threads: torch(threads, "compile"),
     "jax jit": lambda threads: jax("jit"),
     "jax scan": lambda threads: jax("scan"),
@@ -323,7 +372,9 @@ def serve(prepare: Callable[..., Run]) -> None:
         start = time.perf_counter()
         losses = run()
         seconds = time.perf_counter() - start
-        answer.write(json.dumps({"seconds": seconds, "losses": [float(x) for x in losses]}) + "\n")
+        found = {"seconds": seconds, "losses": [float(x) for x in losses]}
+        found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        answer.write(json.dumps(found) + "\n")
         answer.flush()
 
 

@@ -5,7 +5,7 @@ asleep, while another is measured. Here is who runs when, the check that all com
 losses, and the table.
 
     python bench/peers.py [--rounds 20] [--batches 128,512,1000] [--threads 2] [--only minivae,jax]
-                          [--model continuous-bernoulli|gaussian|iwae:5]
+                          [--model continuous-bernoulli|gaussian|iwae:5|c32,c64,256]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from minivae.products import onednn_file
 HERE = Path(__file__).resolve().parent
 NAMES = (
     "minivae", "minivae, oneDNN", "minivae, 1 thread", "torch eager", "torch fused Adam",
-    "torch.compile", "jax jit", "jax scan", "products alone",
+    "torch channels last", "torch.compile", "jax jit", "jax scan", "products alone",
 )  # fmt: skip
 
 
@@ -73,12 +73,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=min(2, len(cores())))
     parser.add_argument("--images", type=int, default=25600, help="images in one turn")
     parser.add_argument("--only", default="", help="parts of names, separated by commas")
-    parser.add_argument("--model", default="bernoulli", help="a likelihood, or iwae:K")
+    parser.add_argument(
+        "--model", default="bernoulli", help="a likelihood, iwae:K, or convolutions"
+    )
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
     options = parser.parse_args()
     wanted = [part for part in options.only.split(",") if part]
     names = [name for name in NAMES if not wanted or any(part in name for part in wanted)]
     names = [name for name in names if _can_run(name, options)]
+    if "," not in options.model:
+        names = [name for name in names if "channels" not in name]
     if options.model != "bernoulli" and "products alone" in names:
         names.remove("products alone")  # those of the plain step
 
@@ -101,17 +105,22 @@ def compare(contestants: list[Contestant], batch: int, steps: int, rounds: int) 
     """Check the losses of one turn of each, then time the rounds and print a table."""
     _check({c.name: c.ask(f"prepare {batch} {steps}")["losses"] for c in contestants}, batch)
     times: dict[str, list[float]] = {c.name: [] for c in contestants}
+    peaks: dict[str, float] = {}
     for _ in range(rounds):
         for contestant in contestants:
             time.sleep(0.2)  # the threads of the one before fall asleep: OpenBLAS's take a while
-            times[contestant.name].append(contestant.ask("run")["seconds"] / steps * 1e6)
+            answer = contestant.ask("run")
+            times[contestant.name].append(answer["seconds"] / steps * 1e6)
+            peaks[contestant.name] = answer["peak"]
     ours = median(times[contestants[0].name])
-    print(f"| batch {batch} | median | lowest | highest | its median / {contestants[0].name}'s |")
-    print("|---|---|---|---|---|")
+    first = contestants[0].name
+    print(f"| batch {batch} | median | lowest | highest | its median / {first}'s | peak MB |")
+    print("|---|---|---|---|---|---|")
     for name, turns in times.items():
         middle = median(turns)
         print(
-            f"| {name} | {middle:.0f} | {min(turns):.0f} | {max(turns):.0f} | {middle / ours:.2f} |"
+            f"| {name} | {middle:.0f} | {min(turns):.0f} | {max(turns):.0f} | {middle / ours:.2f} "
+            f"| {peaks[name]:.0f} |"
         )
     print(flush=True)
 

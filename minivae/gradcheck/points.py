@@ -18,7 +18,7 @@ from minivae.gradcheck.report import GradcheckError
 from minivae.gradcheck.subject import Array, Subject
 
 MOVE = 0.3  # by how much of their size the parameters are moved
-FAR = 8.0  # what inputs of both signs are multiplied by
+FAR = 8.0  # what inputs of both signs are multiplied by, and divided
 SENSIBLE = 1e3  # a gradient this many times the largest of the given values lies outside the domain
 ROOM = 1e-6  # relative; the errors looked for are of another formula, not of rounding
 
@@ -39,7 +39,14 @@ def points(subject: Subject) -> Iterator[tuple[str, Subject]]:
             [_turned(x, f, rng) for x, f in zip(inputs, free, strict=True)],
             False,
         ),
-        ("for larger inputs", [_large(x, f) for x, f in zip(inputs, free, strict=True)], False),
+        *(
+            (
+                f"for {how} inputs",
+                [_sized(x, f, k) for x, f in zip(inputs, free, strict=True)],
+                False,
+            )
+            for how, k in (("larger", FAR), ("smaller", 1 / FAR))
+        ),
     ]
     rows = {len(x) if x.ndim else 0 for x in inputs}
     if len(rows) == 1 and (length := rows.pop()) > 0:
@@ -71,7 +78,7 @@ def wrong_at(point: Subject, judged: list[str], largest: float) -> bool:
         return any(one.ndim and len(one) in rows for one in point.outputs)  # rows are a batch
     found = [gradients[name] for name in usable]
     sizes = [float(max(one.max(initial=0.0), -one.min(initial=0.0))) for one in found]
-    if not np.isfinite(sizes).all() or max(sizes, default=0.0) > SENSIBLE * (largest + 1e-300):
+    if not np.isfinite(sizes).all() or max(sizes, default=0.0) > SENSIBLE * (largest or np.inf):
         return False  # a singular point: of no layer's making
     try:
         f = build(point, None if point.inputs and _single(point) else float)
@@ -121,10 +128,10 @@ def _turned(x: Array, free: bool, rng: np.random.Generator) -> Array:
     return x * rng.choice([-1.0, 1.0], x.shape).astype(x.dtype)
 
 
-def _large(x: Array, free: bool) -> Array:
+def _sized(x: Array, free: bool, times: float) -> Array:
     if not free or not x.size or x.min() >= 0 or not np.isfinite(x).all():
         return x
-    return (FAR * x).astype(x.dtype)
+    return (times * x).astype(x.dtype)
 
 
 def _moved(subject: Subject, rng: np.random.Generator) -> object:

@@ -99,4 +99,5 @@ class Ranks:
                 time.sleep(2)  # rank 0 ends all by then, if it has met the same
             where = f"rank {self.rank}: " if self.rank else ""
             say(f"Error: {where}{error}")
+            time.sleep(0.3)  # mpiexec passes the line on before it ends what it has started
             self._all.Abort(1)
