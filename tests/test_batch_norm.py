@@ -17,11 +17,10 @@ from minivae.runs import checkpoint
 ONE = "ignore:.*looks at all images of a batch"  # said where several processes were asked for
 
 
-@pytest.mark.parametrize("hidden", ["6,5", "c3,5"])
-def test_the_steps_gradient(hidden):
-    vae, rng = VAE(16, hidden, 3, dtype="float64", norm="batch"), np.random.default_rng(0)
+def test_the_steps_gradient():
+    vae, rng = VAE(9, "c2k3s1,3", 2, dtype="float64", norm="batch"), np.random.default_rng(0)
     vae.theta[...] += rng.normal(0, 0.1, vae.theta.shape)
-    assert_gradients(vae, rng.random((5, 16)), rng.standard_normal((5, 3)))
+    assert_gradients(vae, rng.random((4, 9)), rng.standard_normal((4, 2)))
 
 
 def test_a_step_learns_from_the_batch_and_all_else_from_running_means():

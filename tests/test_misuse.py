@@ -143,7 +143,7 @@ CLI_FINE = {
     "hidden every exercises shapes condition label": {"digits", "list", "no text"},
     "lr_schedule init constants": {"no text"},
 }
-EVERY = 12  # in the quick form: this one of so many cases
+EVERY = 24  # in the quick form: this one of so many cases
 
 
 @pytest.fixture(scope="module")
