@@ -84,7 +84,7 @@ def anomalies(
     if not 0 <= quantile <= 1:
         raise ArgumentError(f"the quantile must be from 0 to 1, not {quantile}")
     saved = _opened(run)
-    rows, cells = load_rows(data, saved.units, drop)
+    rows, cells = load_rows(data, saved.units, drop, _colours(saved))
     scores, parts = score(saved.vae, rows, samples)
     own = _own(saved)
     usual, usual_parts = (scores, parts) if own is None else score(saved.vae, own, samples)
@@ -188,7 +188,7 @@ def similar(
         The row itself and then these, as they were read.
     """
     saved = _opened(run)
-    rows, cells = load_rows(data, saved.units, drop)
+    rows, cells = load_rows(data, saved.units, drop, _colours(saved))
     if n < 1:
         raise ArgumentError("n, the number of rows to find, must be at least 1")
     row = numbered(row, rows)
@@ -220,7 +220,7 @@ def combine(
         their combination, in the user's units.
     """
     saved = _opened(run)
-    rows, _ = load_rows(data, saved.units, drop)
+    rows, _ = load_rows(data, saved.units, drop, _colours(saved))
     if not len(plus):
         raise ArgumentError("plus, the rows to add, must be one at least")
     try:
@@ -247,6 +247,12 @@ def _opened(run: Any) -> checkpoint.Checkpoint:
     return where
 
 
+def _colours(saved: checkpoint.Checkpoint) -> tuple[int, ...] | None:
+    """Return the shape of the model's images, if they are in colour."""
+    shape = saved.image_shape
+    return shape if len(shape) == 3 else None
+
+
 def _own(saved: checkpoint.Checkpoint) -> np.ndarray | None:
     """Return rows that the run was trained on, None where they are not there or have changed."""
     known = saved.config.get("data", {})
@@ -254,7 +260,7 @@ def _own(saved: checkpoint.Checkpoint) -> np.ndarray | None:
     if not source:
         return None
     try:
-        loaded = load_data(source, units=saved.units)
+        loaded = load_data(source, **saved.reading, units=saved.units)
     except DataError:
         return None
     if loaded.fingerprint != known["fingerprint"]:

@@ -244,14 +244,15 @@ def load_run(run: Path, backend: Any = "numpy") -> Any:
     return checkpoint.read(run, backend)
 
 
-def load_run_data(checkpoint: Any, data: str | None, image_size: str | None = None) -> Any:
+def load_run_data(
+    checkpoint: Any, data: str | None, image_size: str | None = None, colour: bool = False
+) -> Any:
     """Return the named data set, by default the run's own; it must have the model's image size.
 
     The run's own must be what it was trained on, bit by bit: else a test part could hold images
     that were trained on, and a run from elsewhere could name any file of this machine.
     """
     from minivae.data import NAMES, load_data
-    from minivae.data.pictures import MAX_SIDE
     from minivae.errors import DataError
 
     known = checkpoint.config.get("data", {})
@@ -261,14 +262,16 @@ def load_run_data(checkpoint: Any, data: str | None, image_size: str | None = No
         raise DataError("--data is empty: name a data set, or leave it out")
     if not source:
         raise DataError("the checkpoint does not say on what it was trained: name it with --data")
-    if data is None and image_size is None and max(known.get("image_shape", [0])) <= MAX_SIDE:
-        image_size = "x".join(map(str, known["image_shape"])) if "image_shape" in known else None
-    loaded = load_data(source, image_size=image_size, units=checkpoint.units, notice=say)
-    if loaded.train.shape[1] != checkpoint.vae.pixels:
-        rows, columns = loaded.image_shape
+    reading = checkpoint.reading
+    size = image_size if data is not None or image_size is not None else reading["image_size"]
+    colour = colour or reading["colour"]
+    loaded = load_data(source, image_size=size, units=checkpoint.units, notice=say, colour=colour)
+    own = known.get("image_shape", loaded.image_shape)
+    if loaded.train.shape[1] != checkpoint.vae.pixels or len(loaded.image_shape) != len(own):
+        sides = "x".join(map(str, loaded.image_shape))
         raise DataError(
-            f"{shown(loaded.name)} has images of {rows}x{columns} = {loaded.train.shape[1]} "
-            f"pixels, the model takes {checkpoint.vae.pixels}: name other data with --data"
+            f"{shown(loaded.name)} has images of {sides} = {loaded.train.shape[1]} pixels, the "
+            f"model takes {checkpoint.vae.pixels}: name other data with --data"
         )
     if known.get("fingerprint", loaded.fingerprint) != loaded.fingerprint:
         if data is None:
@@ -283,18 +286,8 @@ def load_run_data(checkpoint: Any, data: str | None, image_size: str | None = No
     return loaded
 
 
-def image_shape(checkpoint: Any) -> tuple[int, int]:
-    """Return (rows, columns) of the model's images: as trained, else square, else one row."""
-    known = checkpoint.config.get("data", {}).get("image_shape")
-    if known:
-        return known[0], known[1]
-    pixels = checkpoint.vae.pixels
-    side = round(pixels**0.5)
-    return (side, side) if side * side == pixels else (1, pixels)
-
-
-def grey(rows: Any, units: Any) -> Any:
-    """Return rows that a model takes or gives as grey values from 0 to 1, to be drawn."""
+def drawn(rows: Any, units: Any) -> Any:
+    """Return rows that a model takes or gives as numbers from 0 to 1, black to white."""
     return rows if units is None else units.drawn(units.cells(rows))
 
 

@@ -12,9 +12,8 @@ import click
 from minivae.cli.common import (
     PathName,
     data_option,
+    drawn,
     for_pictures,
-    grey,
-    image_shape,
     image_size_option,
     label_option,
     load_run,
@@ -79,7 +78,7 @@ def trace(
         saved = load_run(run)
         loaded = load_run_data(saved, data, image_size)
         vae, title = saved.vae, f"One training step of {shown(run.resolve().stem)}"
-        shape = image_shape(saved)
+        shape = saved.image_shape
         cut = saved.config.get("data", {}).get("binarize") == "threshold"
         binarize = "threshold" if cut else "none"
         x = loaded.pixels("train", slice(count), binarize=binarize, dtype=vae.dtype)
@@ -166,7 +165,7 @@ def traverse(
     for row, unit in enumerate(units):
         z[row, :, unit] = values
     vae = saved.vae if label is None else saved.vae.given(label)
-    images = grey(vae.decode(z.reshape(-1, vae.latent)), saved.units)
+    images = drawn(vae.decode(z.reshape(-1, vae.latent)), saved.units)
     images = images.reshape(*z.shape[:2], -1)
     names = [f"z[{unit}]  {variance[unit]:.2f}" for unit in units]
     plots.save_traverse(out, images, loaded.image_shape, [float(f"{v:.3g}") for v in values], names)
@@ -205,6 +204,6 @@ def manifold(run: Path, count: int, label: int | None, out: Path) -> None:
     across, up = np.meshgrid(values, values)
     z = np.stack([across, up], axis=-1).reshape(-1, 2).astype(np.float32)
     vae = saved.vae if label is None else saved.vae.given(label)
-    images = grey(vae.decode(z), saved.units)
-    plots.save_manifold(out, images.reshape(count, count, -1), image_shape(saved), values)
+    images = drawn(vae.decode(z), saved.units)
+    plots.save_manifold(out, images.reshape(count, count, -1), saved.image_shape, values)
     tell(f"{count} x {count} points of the plane in {shown(out)}")

@@ -176,16 +176,17 @@ def write_rows(out: Path, rows: Any, saved: Any, columns: int | None = None) -> 
     if suffix == ".csv":
         write_csv(out, rows if table else dict(enumerate(np.asarray(rows).T)))
     elif suffix == ".npz":
+        if not table and len(saved.image_shape) == 3:  # load_data tells colours by their axis
+            rows = rows.reshape(-1, *saved.image_shape)
         arrays = {name: _plain(column) for name, column in rows.items()} if table else {"x": rows}
         with replacing(out) as file:
             np.savez(file, **arrays)
     elif suffix == ".png" and not table:
-        from minivae.cli.common import image_shape
         from minivae.looking import plots
 
         wide = columns or max(1, round(len(rows) ** 0.5))
-        grey = rows if saved.units is None else saved.units.drawn(rows)
-        plots.save_grid(out, grey, image_shape(saved), wide)
+        shades = rows if saved.units is None else saved.units.drawn(rows)
+        plots.save_grid(out, shades, saved.image_shape, wide)
     else:
         kinds = ".csv or .npz" if table else ".png, .npz or .csv"
         raise ArgumentError(f"{shown(out)}: name a file that ends with {kinds}")

@@ -21,8 +21,8 @@ from minivae.cli.common import (
     Layers,
     PathName,
     backend_options,
+    drawn,
     drop_option,
-    grey,
     image_size_option,
     of_images,
     open_backend,
@@ -108,6 +108,9 @@ class Every(click.ParamType):
     ".tsv or .parquet.",
 )
 @image_size_option
+@click.option(
+    "--colour", is_flag=True, help="Keep red, green and blue of a folder's pictures. [grey]"
+)
 @click.option(
     "--scale",
     type=click.Choice(["standard", "minmax"]),
@@ -325,6 +328,7 @@ def train(
     ctx: click.Context,
     data: str,
     image_size: str | None,
+    colour: bool,
     scale: str | None,
     drop: tuple[str, ...],
     category: tuple[str, ...],
@@ -408,6 +412,7 @@ def train(
                 drop=drop,
                 category=category,
                 notice=None if quiet else say,
+                colour=colour,
             )
             folder = out or Path("runs") / loaded.name
             if isinstance(loaded.units, Table):
@@ -668,14 +673,15 @@ def find_run(out: Path | None, ctx: click.Context) -> tuple[Path, Any]:
     from minivae.data import load_data
     from minivae.runs import checkpoint
 
-    data, size = ctx.params["data"], ctx.params["image_size"]
+    data, size, colour = (ctx.params[name] for name in ("data", "image_size", "colour"))
     if out is None:
-        options = {name: ctx.params[name] for name in ("scale", "drop", "category")}
+        options = {name: ctx.params[name] for name in ("scale", "drop", "category", "colour")}
         loaded = load_data(data, image_size=size, **options, notice=say)
         folder = Path("runs") / loaded.name
         saved = checkpoint.read(folder)  # says if there is none, before a directory is made
         return folder, loaded if saved.units is None else load_run_data(saved, data, size)
-    return out, load_run_data(checkpoint.read(out), data if _given(ctx, "data") else None, size)
+    data = data if _given(ctx, "data") else None
+    return out, load_run_data(checkpoint.read(out), data, size, colour)
 
 
 def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
@@ -735,8 +741,8 @@ def draw_pictures(folder: Path, training: Any) -> None:
     plots.save_loss(folder / "loss.png", training.history)
     if not isinstance(units, Table):
         x, given = data.pixels(rows=slice(32)), of_images(vae, data, slice(32))
-        pair, shape = (grey(x, units), grey(given.reconstruct(x), units)), data.image_shape
-        plots.save_grid(folder / "samples.png", grey(vae.in_turn(64).sample(64), units), shape, 8)
+        pair, shape = (drawn(x, units), drawn(given.reconstruct(x), units)), data.image_shape
+        plots.save_grid(folder / "samples.png", drawn(vae.in_turn(64).sample(64), units), shape, 8)
         plots.save_pairs(folder / "reconstructions.png", *pair, shape, 8)
     given = of_images(vae, data, slice(10_000))
     mu, _ = given.encode(data.pixels(rows=slice(10_000)))

@@ -15,7 +15,7 @@ from minivae.cli.common import (
     PathName,
     backend_options,
     data_option,
-    grey,
+    drawn,
     image_size_option,
     json_option,
     label_option,
@@ -114,16 +114,17 @@ def evaluate(
         result["log_likelihood"] = {
             "mean": float(values.mean()), "standard_error": error, "samples": samples
         }  # fmt: skip
-    unit = result["unit"]
+    unit, coloured = result["unit"], len(loaded.image_shape) == 3
     if saved.vae.likelihood.unit == "bits a pixel":
-        result["bits_per_pixel"] = terms.loss / saved.vae.pixels / math.log(2)
-        unit += f" ({result['bits_per_pixel']:.3f} bits a pixel)"
+        each = "number" if coloured else "pixel"  # of colours a pixel has three
+        bits = result[f"bits_per_{each}"] = terms.loss / saved.vae.pixels / math.log(2)
+        unit += f" ({bits:.3f} bits a {each})"
     if as_json:
         print_json(result)
         return
     unit += "" if saved.vae.likelihood.discrete else " (a density's: may be negative)"
     pixels = {
-        "none": "grey pixels" if what == "image" else "standardised",
+        "none": f"{'colour' if coloured else 'grey'} pixels" if what == "image" else "standardised",
         "threshold": "pixels cut at 0.5",
         "sampled": "sampled pixels",
     }
@@ -201,7 +202,7 @@ def reconstruct(
         tell(f"reconstructions of {len(x)} test rows in {shown(out)}")
         return
     out = out or Path("reconstructions.png")
-    pair = grey(x, saved.units), grey(means, saved.units)
+    pair = drawn(x, saved.units), drawn(means, saved.units)
     plots.save_pairs(out, *pair, loaded.image_shape, min(8, len(x)))
     tell(f"{len(x)} images and their reconstructions in {shown(out)}")
 
@@ -272,7 +273,7 @@ def interpolate(
         tell(f"a walk of {count} rows in {shown(out)}, between two test rows")
         return
     out = out or Path("interpolation.png")
-    plots.save_grid(out, grey(rows, saved.units), loaded.image_shape, count + 2)
+    plots.save_grid(out, drawn(rows, saved.units), loaded.image_shape, count + 2)
     tell(f"{pairs} walks of {count} images in {shown(out)}, between the two test images of each")
 
 

@@ -47,7 +47,8 @@ class Dataset:
     train_labels, test_labels
         (N,) int64, or None.
     image_shape
-        (rows, columns) of one image; rows times columns is D.
+        (rows, columns) of one image, in colour (rows, columns, 3): D is their product. The three
+        numbers of a pixel lie side by side in a row.
     units
         What made the rows of a table's columns, or of numbers of another range, and makes them
         again; None where they are as they came.
@@ -60,7 +61,7 @@ class Dataset:
     test: np.ndarray | RowSubset
     train_labels: np.ndarray | None
     test_labels: np.ndarray | None
-    image_shape: tuple[int, int]
+    image_shape: tuple[int, ...]
     units: Table | Scale | None = None
     places: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -72,10 +73,11 @@ class Dataset:
             pixel_rows(rows, self.train.shape[1], what)
             if labels is not None and np.shape(labels) != (len(rows),):
                 raise DataError(f"{what}: {len(rows)} images, labels of shape {np.shape(labels)}")
-        if len(self.image_shape) != 2 or math.prod(self.image_shape) != self.train.shape[1]:
+        shape = self.image_shape
+        if (len(shape) != 2 and shape[2:] != (3,)) or math.prod(shape) != self.train.shape[1]:
             raise DataError(
-                f"{shown(self.name)}: image_shape {said(self.image_shape)} is none of rows of "
-                f"{self.train.shape[1]} pixels: give (rows, columns)"
+                f"{shown(self.name)}: image_shape {said(shape)} is none of rows of "
+                f"{self.train.shape[1]} pixels: give (rows, columns), or (rows, columns, 3)"
             )
 
     @cached_property
@@ -228,6 +230,7 @@ def load_data(
     units: Table | Scale | None = None,
     seed: int = 0,
     notice: Callable[[str], None] | None = None,
+    colour: bool = False,
 ) -> Dataset:
     """Load a data set by name, from a file or folder, or from what Python holds.
 
@@ -237,13 +240,15 @@ def load_data(
         "mnist" (comes with the package), "fashion-mnist" (downloaded once), or a path: a folder
         of IDX files under MNIST's names (plain or gzipped), a folder of PNG or JPEG pictures, an
         .npz (`x_train`, `x_test`, `y_train`, `y_test`, all but the first optional; or one array),
-        or an .npy. Arrays hold images or rows: uint8, booleans, or floats in [0, 1]. An array
-        itself will do. A table: a .csv, .tsv or .parquet file, a DataFrame, or a mapping of names
+        or an .npy. Arrays hold images or rows: uint8, booleans, or floats in [0, 1]; those of
+        (N, rows, columns, 3) or (N, 3, rows, columns) are in colour. An array itself will do. A
+        table: a .csv, .tsv or .parquet file, a DataFrame, or a mapping of names
         to columns; its numbers are standardised, its texts are categories, and cells may be empty.
     labels
         One whole number for each row of an array.
     image_size
-        "28x28" or (28, 28), rows by columns: pictures are scaled to it, rows are shown by it.
+        "28x28" or (28, 28), rows by columns: pictures are scaled to it, rows are shown by it, and
+        it says which axis is colour where two could be.
     scale
         For arrays of any range: "standard" (mean 0, deviation 1) or "minmax" (0 to 1). Columns of
         rows (N, D) each by itself, all pixels of pictures (N, rows, columns) together.
@@ -255,7 +260,11 @@ def load_data(
     seed
         Chooses the tenth held out for testing where the data have no test part.
     notice
-        Called with each message: what was held out, which pictures were skipped.
+        Called with each message: what was held out, which pictures were skipped, where the colours
+        of an array were found.
+    colour
+        Whether a folder of pictures is read in red, green and blue; an array without them is
+        refused.
 
     Returns
     -------
@@ -270,8 +279,8 @@ def load_data(
     """
     say = notice or (lambda line: None)
     if isinstance(units, Table) or (units is None and is_table(source)):
-        if scale is not None or labels is not None:
-            raise ArgumentError("tables are standardised: scale and labels are for arrays")
+        if scale is not None or labels is not None or colour:
+            raise ArgumentError("tables are standardised: scale, labels and colour are for arrays")
         name = _name(source, "table")
         kinds = dict.fromkeys(category, CATEGORY) | dict.fromkeys(drop, TEXT)
         cells = read_columns(source, units.kinds() if units else kinds)
@@ -286,26 +295,36 @@ def load_data(
     if isinstance(source, str | os.PathLike):
         if labels is not None:
             raise ArgumentError("labels belong to an array; a file holds its own")
-        name, x_train, y_train, x_test, y_test = read_source(source, size, say)
+        name, x_train, y_train, x_test, y_test = read_source(source, size, say, colour)
         where = shown(source)
     else:
         name = where
         x_train, x_test, y_test = np.asarray(source), None, None
         y_train = None if labels is None else np.asarray(labels)
-    shape = _image_shape(x_train, size, f"{where}: the training part")
+    if colour and isinstance(source, str | os.PathLike) and os.path.isdir(source):
+        where_colours, size = (lambda line: None), x_train.shape[1:3]  # a folder's lie last
+    else:
+        where_colours = say
+    together = x_train.ndim > 2
+    x_train, shape = _rows(x_train, size, f"{where}: the training part", where_colours)
+    if colour and len(shape) == 2:
+        raise DataError(f"{where} has no colours: colour is for pictures in red, green and blue")
     if scale is not None and units is None:
-        flat = x_train.reshape(len(x_train), -1)
-        units = Scale.learn(flat, scale, where, together=x_train.ndim > 2)
+        units = Scale.learn(x_train, scale, where, together)
 
-    def read(x: np.ndarray, size: tuple[int, int] | None, part: str) -> np.ndarray:
-        _image_shape(x, size, part)
-        return _pixels(x, part) if units is None else units.rows(x.reshape(len(x), -1), part)
+    def read(x: np.ndarray, part: str) -> np.ndarray:
+        return _pixels(x, part) if units is None else units.rows(x, part)
 
-    x_train = read(x_train, size, f"{where}: the training part")
+    x_train = read(x_train, f"{where}: the training part")
     y_train = _labels(y_train, len(x_train), f"{where}: the training part")
     places = None
     if x_test is not None:
-        x_test = read(x_test, shape, f"{where}: the test part")
+        part = f"{where}: the test part"
+        x_test, other = _rows(x_test, shape, part, say)
+        if other != shape:
+            both = ["x".join(map(str, sides)) for sides in (other, shape)]
+            raise DataError(f"{part} has images of {both[0]}, the training part of {both[1]}")
+        x_test = read(x_test, part)
         if x_test.dtype != x_train.dtype:
             raise DataError(
                 f"{where}: test images are {x_test.dtype.name}, training images "
@@ -321,12 +340,16 @@ def load_data(
 
 
 def load_rows(
-    source: Any, units: Table | Scale | None, drop: Sequence[str] = ()
+    source: Any,
+    units: Table | Scale | None,
+    drop: Sequence[str] = (),
+    colours: tuple[int, ...] | None = None,
 ) -> tuple[np.ndarray, Columns]:
     """Return all rows of new data (N, D), as a model with these units takes them, and its columns.
 
     Nothing is held out; of arrays with a test part it is that part. Columns that the model does not
-    know, those of `drop` among them, come as texts; arrays have none.
+    know, those of `drop` among them, come as texts; arrays have none. For a model of pictures in
+    colour, `colours` is their shape.
 
     Raises
     ------
@@ -342,15 +365,13 @@ def load_rows(
     if len(drop):
         raise DataError("columns are a table's: this run was trained on an array, leave drop out")
     if isinstance(source, str | os.PathLike):
-        _, x, _, test, _ = read_source(source, None, lambda line: None)
+        _, x, _, test, _ = read_source(source, None, lambda line: None, colours is not None)
         x = x if test is None else test
     else:
         x = np.asarray(source)
     where = shown(_name(source, "the array"))
-    _image_shape(x, None, where)
-    if units is None:
-        return _pixels(x, where), {}
-    return units.rows(x.reshape(len(x), -1), where), {}
+    x, _ = _rows(x, colours, where)
+    return (_pixels(x, where) if units is None else units.rows(x, where)), {}
 
 
 def _name(source: Any, otherwise: str) -> str:
@@ -383,30 +404,86 @@ def parse_size(image_size: str | tuple[int, int] | None) -> tuple[int, int] | No
     return size
 
 
-def _image_shape(x: np.ndarray, size: tuple[int, int] | None, where: str) -> tuple[int, int]:
-    """Give (rows, columns) of an image, where an axis of one channel or none may be beside them."""
+def _rows(
+    x: np.ndarray,
+    size: tuple[int, ...] | None,
+    where: str,
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Give an array as rows (N, D), and the shape of an image: (rows, columns), in colour with a 3.
+
+    `size` is what is expected, without the 3 where a user said it. The three numbers of a pixel
+    come to lie side by side.
+    """
+    if x.ndim == 4 and 0 not in x.shape:
+        x = _colours_last(x, size, where, say)
     shape = x.shape[1:]
-    if len(shape) == 3 and 1 in (shape[0], shape[2]):
-        shape = shape[:2] if shape[2] == 1 else shape[1:]
-    if len(shape) not in (1, 2) or 0 in x.shape:
+    if len(shape) not in (1, 2, 3) or 0 in x.shape:
         raise DataError(
-            f"{where} has an array of shape {x.shape}; expected images (N, rows, columns) or "
-            f"rows (N, pixels), grey and not empty"
+            f"{where} has an array of shape {x.shape}; expected images (N, rows, columns), in "
+            "colour (N, rows, columns, 3) or (N, 3, rows, columns), or rows (N, pixels), not empty"
         )
-    if size and (shape != size if len(shape) == 2 else shape[0] != size[0] * size[1]):
+    if len(shape) == 1:
+        if size and shape[0] == math.prod((*size[:2], 3)):
+            sides = f"{size[0]}, {size[1]}"
+            raise DataError(
+                f"{where} has rows of {shape[0]} numbers, {size[0]}x{size[1]} in colour: reshape "
+                f"them to (N, {sides}, 3), or where each colour is a plane to (N, 3, {sides})"
+            )
+        side = math.isqrt(shape[0])
+        square = (side, side) if side * side == shape[0] else (1, shape[0])
+        fits, shape = not size or math.prod(size) == shape[0], size or square
+    else:
+        fits = not size or shape in (size, (*size, 3))
+    if not fits:
         raise DataError(
-            f"{where} has images of {'x'.join(map(str, shape))} pixels where {size[0]}x{size[1]} "
-            f"are expected; only folders of pictures are scaled"
+            f"{where} has images of {'x'.join(map(str, x.shape[1:]))} pixels where "
+            f"{'x'.join(map(str, size or ()))} are expected; only folders of pictures are scaled"
         )
-    if len(shape) == 2:
-        return shape
-    side = math.isqrt(shape[0])
-    return size or ((side, side) if side * side == shape[0] else (1, shape[0]))
+    return x.reshape(len(x), -1), shape
+
+
+def _colours_last(
+    x: np.ndarray, size: tuple[int, ...] | None, where: str, say: Callable[[str], None]
+) -> np.ndarray:
+    """Give (N, rows, columns, 3), or without an axis of one channel (N, rows, columns).
+
+    Channels may be the second axis or the last; of two that could be, `size` tells which it is.
+    """
+    _, first, middle, last = x.shape
+    found = {-1: (first, middle), 1: (middle, last)}  # which axis, and the sides that are left
+    found = {axis: sides for axis, sides in found.items() if x.shape[axis] in (1, 3)}
+    if not found:
+        alpha = ": leave out the fourth, alpha, by x[..., :3]" if last == 4 else ""
+        raise DataError(
+            f"{where} has an array of shape {x.shape}, whose images have neither 1 channel (grey) "
+            f"nor 3 (red, green, blue), first or last{alpha}"
+        )
+    if len(found) == 2 and (first, last) != (1, 1):
+        fitting = {axis: sides for axis, sides in found.items() if size and sides == size[:2]}
+        if not fitting:
+            raise DataError(
+                f"{where} has an array of shape {x.shape}, of which two axes could be colour: "
+                f"--image-size {first}x{middle} says the last, {middle}x{last} the second (in "
+                "Python image_size)"
+            )
+        found = fitting
+    axis = next(iter(found))
+    if x.shape[axis] == 1:
+        return x.reshape(len(x), *found[axis])
+    rows, columns = found[axis]
+    layout = "(N, rows, columns, 3)" if axis == -1 else "(N, 3, rows, columns)"
+    say(f"{where}: {len(x):,} images of {rows}x{columns} in colour, taken as {layout}")
+    if axis == 1 and _map_of(x) is not None:
+        raise DataError(
+            f"{where} is too large to be turned: save it with the colours last, by "
+            "np.save(FILE, np.moveaxis(x, 1, -1))"
+        )
+    return x if axis == -1 else np.ascontiguousarray(np.moveaxis(x, 1, -1))
 
 
 def _pixels(x: np.ndarray, where: str) -> np.ndarray:
     """Check the values; gives (N, D), uint8 or float32 (a mapped file keeps its own type)."""
-    x = x.reshape(len(x), -1)
     if x.dtype == np.uint8:
         return x
     if x.dtype == bool and _map_of(x) is None:

@@ -1,4 +1,4 @@
-"""Folders of pictures (PNG, JPEG) as one array of grey pixels; the only module that uses Pillow.
+"""Folders of pictures (PNG, JPEG) as one array of pixels; the only module that uses Pillow.
 
 What the array is for, and which part of it is held out for testing, is left to the data module.
 """
@@ -23,9 +23,9 @@ TURNS = {  # what a camera's note (EXIF orientation) says is to be done with row
     2: np.fliplr,
     3: lambda x: np.rot90(x, 2),
     4: np.flipud,
-    5: np.transpose,
+    5: lambda x: x.swapaxes(0, 1),
     6: lambda x: np.rot90(x, 3),
-    7: lambda x: np.rot90(x, 2).T,
+    7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
     8: np.rot90,
 }
 
@@ -42,12 +42,13 @@ def read_pictures(
     paths: list[Path],
     size: tuple[int, int] | None = None,
     notice: Callable[[str], None] | None = None,
+    colour: bool = False,
 ) -> np.ndarray:
-    """Read pictures as grey pixels, all of one size.
+    """Read pictures as pixels, grey or in colour, all of one size.
 
-    Colour pictures whose channels agree count as grey; 16-bit grey keeps its upper 8 bits;
-    transparent parts are laid over black. A broken picture is named to `notice` and skipped, and
-    the number of them comes last.
+    Colour pictures whose channels agree count as grey; 16 bits keep their upper 8; transparent
+    parts are laid over black. A broken picture is named to `notice` and skipped, and the number of
+    them comes last; in colour also of those that are grey, or have transparent parts.
 
     Parameters
     ----------
@@ -58,22 +59,27 @@ def read_pictures(
         that they have one size already.
     notice
         Called with each message.
+    colour
+        Whether red, green and blue are kept.
 
     Returns
     -------
     numpy.ndarray
-        (N, rows, columns), uint8.
+        (N, rows, columns), in colour (N, rows, columns, 3), uint8.
 
     Raises
     ------
     DataError
-        A picture in colour, pictures of several sizes, or none that can be read.
+        A picture in colour where grey is asked for, one of CMYK, pictures of several sizes, or none
+        that can be read.
     """
-    images = None if size is None else _room(len(paths), size)
+    channels = (3,) if colour else ()
+    images = None if size is None else _room(len(paths), (*size, *channels))
     count = broken = 0
+    grey = laid = 0
     for path in paths:
         try:
-            pixels = _read(path, size)
+            pixels, clear = _read(path, size, colour)
         except DataError:
             raise
         except Exception as error:  # whatever a decoder says of a damaged file, it is skipped
@@ -84,15 +90,21 @@ def read_pictures(
         if images is None:
             images = _room(len(paths), pixels.shape)
         if pixels.shape != images.shape[1:]:
-            rows, columns = images.shape[1:]
+            rows, columns = images.shape[1:3]
             raise DataError(
                 f"{shown(path)} is {pixels.shape[0]}x{pixels.shape[1]}, the pictures before it "
                 f"{rows}x{columns}: give --image-size {rows}x{columns} to scale them all"
             )
         images[count] = pixels
         count += 1
+        grey += colour and int(_spread(pixels).max()) <= COLOUR_TOLERANCE
+        laid += colour and clear
     if broken and notice:
         notice(f"{broken:,} of {len(paths):,} pictures could not be read and were skipped")
+    if grey and notice:
+        notice(f"{grey:,} of {count:,} pictures are grey: their three colours are equal")
+    if laid and notice:
+        notice(f"{laid:,} of {count:,} pictures are transparent in part, which is laid over black")
     if not count:
         raise DataError(f"none of the {len(paths):,} pictures could be read")
     return images[:count]
@@ -117,7 +129,8 @@ def _reason(error: Exception) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _read(path: Path, size: tuple[int, int] | None) -> np.ndarray:
+def _read(path: Path, size: tuple[int, int] | None, colour: bool) -> tuple[np.ndarray, bool]:
+    """Give the pixels of a picture, scaled, and whether parts of it are transparent."""
     from PIL import Image
 
     if path.stat().st_size > MAX_BYTES:
@@ -139,33 +152,52 @@ def _read(path: Path, size: tuple[int, int] | None) -> np.ndarray:
                     f"{shown(path)} is too large to model: give --image-size, such as 28x28"
                 )
             turn = picture.getexif().get(0x0112, 1)
-            grey = TURNS.get(turn, TURNS[1])(_grey(picture, path))
-    if size is None or grey.shape == size:
-        return grey
-    scaled = Image.fromarray(grey).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(scaled)
+            pixels, clear = _pixels(picture, path, colour)
+            pixels = TURNS.get(turn, TURNS[1])(pixels)
+    if size is None or pixels.shape[:2] == size:
+        return pixels, clear
+    scaled = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(scaled), clear
 
 
-def _grey(picture, path: Path) -> np.ndarray:
-    """Give the grey pixels (rows, columns), strip by strip, or refuse a picture in colour."""
+def _pixels(picture, path: Path, colour: bool) -> tuple[np.ndarray, bool]:
+    """Give the pixels (rows, columns[, 3]), strip by strip, and whether any is transparent.
+
+    A picture in colour is refused where grey is asked for.
+    """
     columns, rows = picture.size
-    grey = np.empty((rows, columns), np.uint8)
+    if colour and picture.mode == "CMYK":
+        raise DataError(
+            f"{shown(path)} is CMYK, a printer's inks: convert the pictures to RGB first"
+        )
+    whole = np.empty((rows, columns, 3) if colour else (rows, columns), np.uint8)
+    clear = False
     step = max(1, (1 << 18) // columns)
     for top in range(0, rows, step):
         strip = picture.crop((0, top, columns, min(top + step, rows)))
-        out = grey[top : top + step]
+        out = whole[top : top + step]
         if strip.mode.startswith("I"):  # 16 bits; Pillow's own conversion would cut off at 255
-            out[...] = np.asarray(strip).astype(np.int64).clip(0, 65535) >> 8
+            shade = np.asarray(strip).astype(np.int64).clip(0, 65535) >> 8
+            out[...] = shade[..., None] if colour else shade
         elif strip.mode in ("1", "L"):
-            out[...] = np.asarray(strip.convert("L"))
+            out[...] = np.asarray(strip.convert("RGB" if colour else "L"))
         else:
             strip = strip.convert("RGBA")
             pixels = np.asarray(strip)
-            red, green, blue, alpha = np.moveaxis(pixels, 2, 0)
-            spread = np.maximum(np.maximum(red, green), blue)
-            spread -= np.minimum(np.minimum(red, green), blue)
-            if ((spread > COLOUR_TOLERANCE) & (alpha > 0)).any():
-                raise DataError(f"{shown(path)} is in colour; convert the pictures to grey first")
-            shade = np.asarray(strip.convert("L"), np.uint16)
-            out[...] = (shade * alpha + 127) // 255
-    return grey
+            alpha = pixels[..., 3]
+            if not colour and ((_spread(pixels) > COLOUR_TOLERANCE) & (alpha > 0)).any():
+                raise DataError(
+                    f"{shown(path)} is in colour: keep it with --colour (in Python colour=True), "
+                    "or convert the pictures to grey first"
+                )
+            clear = clear or bool((alpha < 255).any())
+            shade = np.asarray(pixels[..., :3] if colour else strip.convert("L"), np.uint16)
+            out[...] = (shade * (alpha[..., None] if colour else alpha) + 127) // 255
+    return whole, clear
+
+
+def _spread(pixels: np.ndarray) -> np.ndarray:
+    """Give how far red, green and blue, the first three channels, lie apart."""
+    red, green, blue = (pixels[..., i] for i in range(3))
+    spread = np.maximum(np.maximum(red, green), blue)
+    return spread - np.minimum(np.minimum(red, green), blue)

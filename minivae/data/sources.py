@@ -21,7 +21,10 @@ Parts = tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | Non
 
 
 def read_source(
-    source: str | os.PathLike, size: tuple[int, int] | None, say: Callable[[str], None]
+    source: str | os.PathLike,
+    size: tuple[int, int] | None,
+    say: Callable[[str], None],
+    colour: bool = False,
 ) -> tuple[str, np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
     """Find and read a data set; gives its name, x_train, y_train, x_test, y_test (or None).
 
@@ -33,6 +36,8 @@ def read_source(
         (rows, columns) to which pictures are scaled; other sources ignore it.
     say
         Called with each message.
+    colour
+        Whether pictures keep their colours; other sources ignore it.
 
     Raises
     ------
@@ -48,12 +53,14 @@ def read_source(
 
         return "fashion-mnist", *_from_idx(fashion_mnist(say))
     path = Path(source)
-    parts = _from_path(path, size, say)
+    parts = _from_path(path, size, say, colour)
     path = path.resolve()
     return (path.name if path.is_dir() else path.stem) or "data", *parts
 
 
-def _from_path(path: Path, size: tuple[int, int] | None, say: Callable[[str], None]) -> Parts:
+def _from_path(
+    path: Path, size: tuple[int, int] | None, say: Callable[[str], None], colour: bool
+) -> Parts:
     """Read what lies at a path; gives x_train, y_train, x_test, y_test, None where missing."""
     where = shown(path)
     try:
@@ -61,7 +68,7 @@ def _from_path(path: Path, size: tuple[int, int] | None, say: Callable[[str], No
             if _idx_file(path, "train", "images"):
                 return _from_idx(path)
             if pictures := find_pictures(path):
-                return read_pictures(pictures, size, say), None, None, None
+                return read_pictures(pictures, size, say, colour), None, None, None
             raise DataError(
                 f"folder {where} holds neither train-images-idx3-ubyte(.gz) nor PNG or JPEG "
                 f"pictures (folders in it are not searched)"

@@ -83,8 +83,7 @@ def _data(saved: checkpoint.Checkpoint) -> Finding:
     if not source:
         return Finding("data", "the checkpoint does not say where they lie")
     try:
-        size = "x".join(map(str, known["image_shape"][:2])) if os.path.isdir(source) else None
-        loaded = load_data(source, image_size=size, units=saved.units)
+        loaded = load_data(source, **saved.reading, units=saved.units)
         same = loaded.fingerprint == known["fingerprint"]
     except DataError as error:
         return Finding("data", str(error), True)

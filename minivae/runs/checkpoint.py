@@ -6,6 +6,7 @@ unnoticed is for sealed.py, and whether what a file says is possible for claims.
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 
 from minivae import __version__
 from minivae.data import Dataset
+from minivae.data.pictures import MAX_SIDE
 from minivae.data.tables import Scale, Table
 from minivae.errors import ArgumentError, CheckpointError, NotFiniteError, shown
 from minivae.inputs import typed
@@ -38,6 +40,25 @@ class Checkpoint(NamedTuple):
     config: dict[str, Any]
     moments: tuple[np.ndarray, ...] | None
     units: Table | Scale | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(rows, columns) of the model's images, in colour (rows, columns, 3), as it was trained.
+
+        Of a model that was saved alone what it says itself; else square, else one row.
+        """
+        known = self.config.get("data", {}).get("image_shape") or self.vae.image_shape
+        if known:
+            return tuple(known)
+        side = math.isqrt(self.vae.pixels)
+        return (side, side) if side * side == self.vae.pixels else (1, self.vae.pixels)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How `load_data` comes to the run's own images: at which size, and whether in colour."""
+        shape = self.config.get("data", {}).get("image_shape", ())
+        size = tuple(shape[:2]) if shape and max(shape) <= MAX_SIDE else None
+        return {"image_size": size, "colour": len(shape) == 3}
 
 
 @typed

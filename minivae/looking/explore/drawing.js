@@ -47,12 +47,18 @@ const drawing = (() => {
     redrawSoon();
   }
 
-  // A round brush with a soft edge: ink never gets less.
+  // The colour chosen for the brush, as three numbers from 0 to 1; of grey pictures none.
+  const inkColour = () => byId("ink") && [1, 3, 5].map((at) => parseInt(byId("ink").value.slice(at, at + 2), 16) / 255);
+
+  // A round brush with a soft edge: white ink never gets less, that of a colour covers.
   function dab(row, column) {
+    const colour = inkColour();
     for (let r = Math.max(0, Math.floor(row - brush - 1)); r <= Math.min(ROWS - 1, row + brush + 1); r++) {
       for (let c = Math.max(0, Math.floor(column - brush - 1)); c <= Math.min(COLUMNS - 1, column + brush + 1); c++) {
         const ink = Math.min(1, Math.max(0, brush + 0.5 - Math.hypot(r - row, c - column)));
-        x[r * COLUMNS + c] = Math.max(x[r * COLUMNS + c], ink);
+        for (let k = 0, i = (r * COLUMNS + c) * CHANNELS; k < CHANNELS; k++, i++) {
+          x[i] = colour ? (1 - ink) * x[i] + ink * colour[k] : Math.max(x[i], ink);
+        }
       }
     }
   }
@@ -104,7 +110,7 @@ const drawing = (() => {
       strokeTo(...cursor);
       last = null;
     } else if (event.key === "Backspace") {
-      x[cursor[0] * COLUMNS + cursor[1]] = 0;
+      x.fill(0, ...[0, 1].map((more) => (cursor[0] * COLUMNS + cursor[1] + more) * CHANNELS));
       redrawSoon();
     } else if (event.key === "Delete") {
       set(new Float64Array(PIXELS));
@@ -121,15 +127,16 @@ const drawing = (() => {
     let ink = 0, rowSum = 0, columnSum = 0;
     x.forEach((value, i) => {
       ink += value;
-      rowSum += value * Math.floor(i / COLUMNS);
-      columnSum += value * (i % COLUMNS);
+      rowSum += value * Math.floor(i / CHANNELS / COLUMNS);
+      columnSum += value * (Math.floor(i / CHANNELS) % COLUMNS);
     });
     if (!ink) return x;
     const down = Math.round((ROWS - 1) / 2 - rowSum / ink);
     const right = Math.round((COLUMNS - 1) / 2 - columnSum / ink);
     return x.map((_, i) => {
-      const r = Math.floor(i / COLUMNS) - down, c = (i % COLUMNS) - right;
-      return r >= 0 && r < ROWS && c >= 0 && c < COLUMNS ? x[r * COLUMNS + c] : 0;
+      const at = Math.floor(i / CHANNELS);
+      const r = Math.floor(at / COLUMNS) - down, c = (at % COLUMNS) - right;
+      return r >= 0 && r < ROWS && c >= 0 && c < COLUMNS ? x[(r * COLUMNS + c) * CHANNELS + (i % CHANNELS)] : 0;
     });
   }
 

@@ -2,8 +2,9 @@
 // It knows nothing of the page; the other scripts ask it for numbers.
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
-const [ROWS, COLUMNS] = facts.image_shape;
-const PIXELS = ROWS * COLUMNS;
+// A row of numbers is a picture (ROWS, COLUMNS, CHANNELS): 1 for grey; 3 for red, green and blue.
+const [ROWS, COLUMNS, CHANNELS = 1] = facts.image_shape;
+const PIXELS = ROWS * COLUMNS * CHANNELS;
 const LATENT = facts.latent;
 
 function bytes(id) {

@@ -22,6 +22,7 @@ HERE = "minivae.looking.explore"
 LIMIT = 3_000_000  # bytes of a page
 IMAGES = 10_000  # test images that the map's directions and the variances are taken from
 DRAWS = 16  # of z, for the nll that the page shows
+INK = '<label>Colour <input type="color" id="ink" value="#ffffff"></label>'  # of the brush
 SCRIPTS = ("formulas", "random", "screen", "model", "picture", "latent", "drawing", "between")
 
 
@@ -90,6 +91,7 @@ def explore_page(vae: VAE, data: Dataset, title: str, binarize: str = "none") ->
         "by_label": "" if data.test_labels is None else ", coloured by label",
         "told": _switch(vae.condition),
         "axes": _axes_line(plane),
+        "ink": INK if len(data.image_shape) == 3 else "",
         "draws": str(DRAWS),
         "mus": _base64(mu[dots].astype("<f4")),
         "pictures": _base64(pictures),
@@ -219,9 +221,10 @@ def _storage_line(vae: VAE, kept: dict[str, np.ndarray], storage: str, x: np.nda
 
 def _summary(vae: VAE, data: Dataset) -> str:
     widths = " \u2192 ".join(map(str, [vae.pixels, *vae.hidden, vae.latent]))
-    rows, columns = data.image_shape
+    rows, columns = data.image_shape[:2]
+    colour = " in colour" * (len(data.image_shape) == 3)
     return (
-        f"{shown(data.name)}, {rows}\u00d7{columns} \u00b7 {widths} \u00b7 "
+        f"{shown(data.name)}, {rows}\u00d7{columns}{colour} \u00b7 {widths} \u00b7 "
         f"{vae.parameters.size:,} parameters \u00b7 \u03b2 = {vae.beta:g}"
     )
 

@@ -3,7 +3,7 @@
 
 const mus = new Float32Array(bytes("mus")); // (dots, LATENT)
 const testPixels = new Uint8Array(bytes("pictures")); // (images, PIXELS)
-// Paint values in [0, 1], one a pixel, black to white.
+// Paint values in [0, 1], CHANNELS a pixel, black to white.
 function paint(canvas, values) {
   if (canvas.width !== COLUMNS || canvas.height !== ROWS) {
     canvas.width = COLUMNS;
@@ -12,9 +12,9 @@ function paint(canvas, values) {
   }
   const context = canvas.getContext("2d");
   const image = context.createImageData(COLUMNS, ROWS);
-  for (let i = 0; i < PIXELS; i++) {
-    const grey = Math.round(255 * values[i]);
-    image.data.set([grey, grey, grey, 255], 4 * i);
+  for (let i = 0; i < ROWS * COLUMNS; i++) {
+    const [red, green = red, blue = red] = values.slice(i * CHANNELS, (i + 1) * CHANNELS);
+    image.data.set([255 * red, 255 * green, 255 * blue, 255], 4 * i); // rounded and cut at the ends
   }
   context.putImageData(image, 0, 0);
 }

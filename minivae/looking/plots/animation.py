@@ -24,12 +24,12 @@ def save_animation(
     path: Path,
     frames: Sequence[np.ndarray],
     titles: Sequence[str],
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     columns: int,
 ) -> None:
     """Write frames, each of images (N, D) with pixels in [0, 1], as a GIF that repeats."""
     sheets = [sheet(frame, shape, columns) for frame in frames]
-    height, width = sheets[0].shape
+    height, width = sheets[0].shape[:2]
     scale = max(1, round(440 / max(height, width)))
     top = 24  # dots for the title
     figure = Figure(figsize=(width * scale / DPI, (height * scale + top) / DPI), facecolor="white")

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import colormaps, image
 from matplotlib.figure import Figure
 
+from minivae.errors import ArgumentError
 from minivae.looking.latent import main_plane
 from minivae.storage.files import replacing
 
@@ -23,31 +24,42 @@ TALLEST = 120  # an image is scaled up by a whole factor until it would pass thi
 
 
 def sheet(
-    images: np.ndarray, shape: tuple[int, int], columns: int, gap: int = GAP, ground: float = 1
+    images: np.ndarray, shape: tuple[int, ...], columns: int, gap: int = GAP, ground: float = 1
 ) -> np.ndarray:
-    """Return images (N, D) side by side, row after row, on white or another ground: one picture."""
-    height, width = shape
+    """Return images (N, D) side by side, row after row, on white or another ground: one picture.
+
+    Of a shape (height, width, 3) it is in colour, (rows, columns, 3), cut to [0, 1].
+
+    Raises
+    ------
+    ArgumentError
+        If the images have other channels than 1 or 3.
+    """
+    height, width, *channels = shape
+    if channels not in ([], [1], [3]):
+        raise ArgumentError(f"pictures have 1 channel or 3, not {channels[0]}: they are not drawn")
+    depth = channels if channels == [3] else []
     rows = -(-len(images) // columns)
     size = rows * (height + gap) + gap, columns * (width + gap) + gap
-    out = np.full(size, ground, np.float32)
+    out = np.full((*size, *depth), ground, np.float32)
     for i, picture in enumerate(images):
         top = gap + i // columns * (height + gap)
         left = gap + i % columns * (width + gap)
-        out[top : top + height, left : left + width] = picture.reshape(shape)
-    return out
+        out[top : top + height, left : left + width] = picture.reshape(height, width, *depth)
+    return np.clip(out, 0, 1) if depth else out
 
 
-def save_grid(path: Path, images: np.ndarray, shape: tuple[int, int], columns: int) -> None:
+def save_grid(path: Path, images: np.ndarray, shape: tuple[int, ...], columns: int) -> None:
     """Write images (N, D) with pixels in [0, 1] as a grid of that many columns, dot for dot."""
     picture = sheet(images, shape, columns)
-    scale = max(1, TALLEST // max(shape) // 2)
-    picture = np.kron(picture, np.ones((scale, scale), np.float32))
+    scale = max(1, TALLEST // max(shape[:2]) // 2)
+    picture = picture.repeat(scale, 0).repeat(scale, 1)
     with replacing(path) as file:
         image.imsave(file, picture, vmin=0, vmax=1, cmap="gray", format="png")
 
 
 def save_pairs(
-    path: Path, images: np.ndarray, others: np.ndarray, shape: tuple[int, int], columns: int
+    path: Path, images: np.ndarray, others: np.ndarray, shape: tuple[int, ...], columns: int
 ) -> None:
     """Write rows of images (N, D), each row with the row of its counterparts below it."""
     save_grid(path, paired(images, others, columns), shape, columns)
@@ -108,10 +120,10 @@ def curves(histories: Mapping[str, Sequence[Any]]) -> Figure:
     return figure
 
 
-def grid(images: np.ndarray, shape: tuple[int, int], columns: int) -> Figure:
+def grid(images: np.ndarray, shape: tuple[int, ...], columns: int) -> Figure:
     """Return a figure: images (N, D) with pixels in [0, 1] as a grid of that many columns."""
     picture = sheet(images, shape, columns)
-    height, width = picture.shape
+    height, width = picture.shape[:2]
     figure = Plot(figsize=(6, 6 * height / width))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(picture, vmin=0, vmax=1, cmap="gray")
@@ -119,7 +131,7 @@ def grid(images: np.ndarray, shape: tuple[int, int], columns: int) -> Figure:
     return figure
 
 
-def samples(vae: Any, n: int = 64, seed: int = 0, shape: tuple[int, int] | None = None) -> Figure:
+def samples(vae: Any, n: int = 64, seed: int = 0, shape: tuple[int, ...] | None = None) -> Figure:
     """Return a figure of n images that a model draws; their shape is the model's if not said."""
     return grid(vae.sample(n, seed), shape or _shape(vae), max(1, round(n**0.5)))
 
@@ -137,10 +149,10 @@ def latent(vae: Any, data: Any, n: int = 10_000) -> Figure:
     return dots(mu, None if labels is None else labels[:n])
 
 
-def _shape(vae: Any) -> tuple[int, int]:
-    """Return rows and columns of a model's images; a single row if they are no square."""
+def _shape(vae: Any) -> tuple[int, ...]:
+    """Return the shape of a model's images; a single row if they are no square."""
     if vae.image_shape is not None:
-        return tuple(vae.image_shape[:2])
+        return tuple(vae.image_shape)
     side = round(vae.pixels**0.5)
     return (side, side) if side * side == vae.pixels else (1, vae.pixels)
 

@@ -18,7 +18,7 @@ INCH = 0.42  # of the picture, for one image's longer side
 def save_traverse(
     path: Path,
     images: np.ndarray,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     values: Sequence[float],
     names: Sequence[str],
 ) -> None:
@@ -32,7 +32,7 @@ def save_traverse(
 
 
 def save_manifold(
-    path: Path, images: np.ndarray, shape: tuple[int, int], values: Sequence[float]
+    path: Path, images: np.ndarray, shape: tuple[int, ...], values: Sequence[float]
 ) -> None:
     """Write images (N, N, D): z[0] grows along the second axis, z[1] along the first; z[1] upwards.
 
@@ -49,12 +49,12 @@ def save_manifold(
 
 
 def _laid_out(
-    images: np.ndarray, shape: tuple[int, int], rows: int, columns: int, gap: int
+    images: np.ndarray, shape: tuple[int, ...], rows: int, columns: int, gap: int
 ) -> tuple:
     """Return a figure with the images, its axes, and the middles of rows and columns."""
-    height, width = shape
+    height, width = shape[:2]
     picture = sheet(images, shape, columns, gap)
-    inch = INCH / max(shape)
+    inch = INCH / max(height, width)
     size = (columns * width * inch + 1.3, rows * height * inch + 0.6)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import math
 import re
 from html import escape
 from importlib.resources import files
@@ -34,11 +35,12 @@ PICTURES = 16  # of an array whose rows, or columns, are images
 NAME = re.compile(r"d\([\w.]+\)|[A-Za-z_][\w.]*")
 
 
-def trace_page(trace: Trace, title: str, images: tuple[int, int] | None = None) -> str:
+def trace_page(trace: Trace, title: str, images: tuple[int, ...] | None = None) -> str:
     """Return the trace as an HTML page; the title is shown as text, whatever is in it.
 
-    With the shape of the images, (rows, columns), arrays of as many numbers in each row or column
-    are shown as pictures too: images, what the decoder gives, weights, and all their gradients.
+    With the shape of the images, (rows, columns) or (rows, columns, 3), arrays of as many numbers
+    in each row or column are shown as pictures too: images, what the decoder gives, weights, and
+    all their gradients.
     """
     places = {entry.name: f"e{i}" for i, entry in enumerate(trace.entries)}
     body = []
@@ -73,7 +75,7 @@ read what ran. To play with such a step: <code>minivae play --step</code>; to wr
 """
 
 
-def _article(entry: Made, places: dict[str, str], images: tuple[int, int] | None) -> str:
+def _article(entry: Made, places: dict[str, str], images: tuple[int, ...] | None) -> str:
     shape = f' <span class="shape">{entry.value.shape}</span>' if entry.value.ndim else ""
     made = f" = {_linked(entry, places)}" if entry.formula else ""
     lines = [f'<article id="{places[entry.name]}">']
@@ -104,21 +106,29 @@ def _article(entry: Made, places: dict[str, str], images: tuple[int, int] | None
     return "\n".join(lines)
 
 
-def _pictures(value: np.ndarray, shape: tuple[int, int]) -> str:
-    """Return the first rows, or columns, of an array as pictures, if they are images."""
-    pixels = shape[0] * shape[1]
+def _pictures(value: np.ndarray, shape: tuple[int, ...]) -> str:
+    """Return the first rows, or columns, of an array as pictures, if they are images.
+
+    Of numbers of either sign the scale is that of the largest; in colour 0 becomes a middle grey.
+    """
+    pixels = math.prod(shape)
     rows = value if value.shape[1] == pixels else value.T
     if rows.shape[1] != pixels:
         return ""
     axis, rows = "rows" if rows is value else "columns", rows[:PICTURES]
     most = float(np.abs(rows).max()) or 1.0
     light = rows.min() >= 0 and most <= 1
-    given = rows if light else rows / most
-    picture = sheet(given, shape, min(8, len(rows)), ground=light)
+    given, coloured = rows if light else rows / most, len(shape) == 3
+    if coloured and not light:
+        given = (1 + given) / 2
+    picture = sheet(given, shape, min(8, len(rows)), ground=1 if coloured else light)
     colours = colormaps["gray" if light else "RdBu_r"]
     file = io.BytesIO()
     image.imsave(file, picture, vmin=0 if light else -1, vmax=1, cmap=colours, format="png")
     scale = "black 0, white 1" if light else f"blue {-most:.3g}, white 0, red {most:.3g}"
+    if coloured:
+        low, high = ("0", "1") if light else (f"{-most:.3g}", f"{most:.3g}")
+        scale = f"each colour from {low} to {high}" + ("" if light else ", all at 0 grey")
     said = f"the first {len(rows)} {axis} as pictures: {scale}"
     address = data_uri(file.getvalue(), "image/png")
     return (
