@@ -1,6 +1,7 @@
 """The explorer in a real browser: its numbers against NumPy's, hands, keys, small screens."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -16,14 +17,14 @@ pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium or Chrome on
 
 def model(shape, hidden, latent, times=3.0):
     """A model whose mu is about as large as a trained one's: the first weights, multiplied."""
-    vae = VAE(shape[0] * shape[1], hidden=hidden, latent=latent)
+    vae = VAE(math.prod(shape), hidden=hidden, latent=latent)
     vae.theta[...] *= times
     return vae
 
 
 def made_up(shape, labels=True, name="made up"):
     rng = generator(3, "test images")
-    images = rng.integers(0, 256, (60, shape[0] * shape[1])).astype(np.uint8)
+    images = rng.integers(0, 256, (60, math.prod(shape))).astype(np.uint8)
     images[:, ::3] = 0
     kinds = np.arange(60) % 4 if labels else None
     return Dataset(name, images, images, kinds, kinds, shape)
@@ -80,6 +81,7 @@ SIZES = {
     "28x28": ((28, 28), (256, 128), 20, 3.0),
     "one latent dimension, 6x9": ((6, 9), (12,), 1, 3.0),
     "no square, deep, two dimensions": ((5, 12), (16, 8, 8), 2, 2.0),
+    "in colour": ((8, 5, 3), (16,), 3, 3.0),
 }
 
 
@@ -103,8 +105,8 @@ def test_a_larger_models_page_is_as_exact_as_it_says(browser, tmp_path):
     quiet(browser, path)
 
 
-def painted(browser, name):
-    """The grey values that a canvas shows."""
+def painted(browser, name, channel=0):
+    """The values of a channel that a canvas shows: of grey all are the same."""
     return np.array(
         browser.value(
             f"(() => {{ const from = document.getElementById('{name}');"
@@ -113,7 +115,7 @@ def painted(browser, name):
             "const pen = c.getContext('2d', {willReadFrequently: true});"
             "pen.drawImage(from, 0, 0);"
             "return [...pen.getImageData(0, 0, c.width, c.height).data]"
-            ".filter((_, i) => i % 4 === 0); })()"
+            f".filter((_, i) => i % 4 === {channel}); }})()"
         )
     )
 
@@ -215,6 +217,39 @@ def test_drawing_with_mouse_and_keys(browser, tmp_path, small):
     browser.drag("#to-map", (0.5, 0.5))
     mu, _ = vae.encode(x.reshape(1, -1).astype(np.float32))
     np.testing.assert_allclose(shown_point(browser, vae), mu[0], atol=1e-5)
+    quiet(browser, path)
+
+
+def test_a_picture_is_drawn_in_colour(browser, tmp_path):
+    shape = 9, 7, 3
+    vae = model(shape, (16,), 4)
+    path = opened(browser, tmp_path, vae, made_up(shape))
+
+    def drawn():
+        x = np.array(browser.value("minivae.drawing.pixels()"))
+        shown = [painted(browser, "pad", channel) for channel in range(3)]
+        np.testing.assert_allclose(np.stack(shown, -1).ravel(), 255 * x, atol=0.51)
+        return x.reshape(shape)
+
+    assert "9×7 in colour" in browser.value("document.querySelector('.facts').textContent")
+    assert drawn().max() > 0  # a test image
+    for ink, row, expected in (("#ff8000", 0.2, (1, 128 / 255, 0)), ("#0000ff", 0.8, (0, 0, 1))):
+        browser.value(f"document.getElementById('ink').value = '{ink}'")
+        browser.drag("#pad", (0.5, row), (0.5, row))
+        np.testing.assert_allclose(drawn()[int(9 * row), 3], expected, atol=1e-9)
+    assert drawn()[4].max() == 0
+    browser.drag("#middle", (0.5, 0.5))
+    again = drawn()
+    browser.value("document.getElementById('pad').focus()")
+    browser.key("Backspace")
+    browser.value("document.activeElement.blur()")
+    browser.frame()
+    again[4, 3] = 0
+    np.testing.assert_array_equal(drawn(), again)
+    for channel in range(3):  # what the decoder draws
+        mu, _ = vae.encode(again.reshape(1, -1).astype(np.float32))
+        mean = 255 * vae.decode(mu).reshape(9, 7, 3)[..., channel].ravel()
+        assert abs(painted(browser, "echo", channel) - mean).max() < 0.51
     quiet(browser, path)
 
 
