@@ -237,9 +237,15 @@ def test_a_picture_is_drawn_in_colour(browser, tmp_path):
         browser.value(f"document.getElementById('ink').value = '{ink}'")
         browser.drag("#pad", (0.5, row), (0.5, row))
         np.testing.assert_allclose(drawn()[int(9 * row), 3], expected, atol=1e-9)
-    assert drawn()[4].max() == 0
+    before = drawn()
+    assert before[4].max() == 0
     browser.drag("#middle", (0.5, 0.5))
     again = drawn()
+    ink = before.sum(axis=2)
+    place = (np.indices((9, 7)) * ink).sum(axis=(1, 2)) / ink.sum()
+    down, right = (math.floor(4 - place[0] + 0.5), math.floor(3 - place[1] + 0.5))
+    assert down  # it moves, and wholly stays inside
+    np.testing.assert_array_equal(again, np.roll(before, (down, right), axis=(0, 1)))
     browser.value("document.getElementById('pad').focus()")
     browser.key("Backspace")
     browser.value("document.activeElement.blur()")
