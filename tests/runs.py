@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from minivae.data import Dataset, load_data
 from minivae.training import Training
@@ -15,6 +16,14 @@ from minivae.vae import VAE
 
 ROOT = Path(__file__).parent.parent
 SIZES = {"hidden": (12, 8), "latent": 3}
+
+
+def thinned(cases: list, every: int) -> list:
+    """Return the cases, of which all but one in so many are slow."""
+    return [
+        case if i % every == 0 else pytest.param(case, marks=pytest.mark.slow)
+        for i, case in enumerate(cases)
+    ]
 
 
 def images(n: int, pixels: int = 36) -> np.ndarray:

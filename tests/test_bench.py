@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
     "command, expected",
     [
         ("step.py --batches 16 --threads 2 --rounds 1 --images 32", "| matmul |"),
-        ("start.py --rounds 1", "first step |"),
+        pytest.param("start.py --rounds 1", "first step |", marks=pytest.mark.slow),
         pytest.param(
             "sharing.py --batches 16 --rounds 1 --images 32",
             "| 16 |",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import runs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minivae
@@ -135,11 +135,13 @@ def flips(small, tmp_path, masks, positions=None):
     return counts
 
 
-def test_every_flipped_byte(small, tmp_path):
-    counts = flips(small, tmp_path, [0xFF])
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_flipped_byte(small, tmp_path, every):
+    counts = flips(small, tmp_path, [0xFF], range(0, len(small[0]), every))
+    tried = -(-len(small[0]) // every)
     assert len(small[0]) < 8192
-    assert sum(counts.values()) == len(small[0])
-    assert counts["detected"] > 0.7 * len(small[0])  # the rest: dates and the like in zip headers
+    assert sum(counts.values()) == tried
+    assert counts["detected"] > 0.7 * tried  # the rest: dates and the like in zip headers
 
 
 @pytest.mark.slow
@@ -199,6 +201,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@settings(max_examples=12)
 @given(st.data())
 def test_any_value_under_a_seal(small, tmp_path_factory, data):
     """Any value in any place of the configuration: refused, or a model that works."""

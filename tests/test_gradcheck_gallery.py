@@ -4,14 +4,20 @@ import numpy as np
 import pytest
 
 from minivae.gradcheck import check
+from minivae.gradcheck.gallery import run
 from minivae.gradcheck.gallery.deep import RIGHT
 from minivae.gradcheck.gallery.faults import inputs_of
-from minivae.gradcheck.gallery.run import gallery, print_gallery
+from minivae.gradcheck.gallery.run import print_gallery
 
 
-@pytest.fixture(scope="module")
-def findings():
-    return list(gallery(seed=0))
+@pytest.fixture(
+    scope="module", params=[slice(2, None, 5), pytest.param(slice(None), marks=pytest.mark.slow)]
+)
+def findings(request):
+    """Of every fault of a layer, and of every fifth of the whole model; the slow form: of all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "VAE_FAULTS", run.VAE_FAULTS[request.param])
+        return list(run.gallery(seed=0))
 
 
 def test_every_fault_is_caught_and_named(findings):

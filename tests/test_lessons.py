@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from runs import thinned
 from threadpoolctl import threadpool_limits
 
 LESSONS = Path(__file__).parent.parent / "minivae" / "teaching" / "lessons"
@@ -113,7 +114,7 @@ LONG = next(page for page in PAGES if page.stem.startswith("08"))  # its picture
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page != LONG], ids=lambda page: page.stem
+    "page", thinned([page for page in PAGES if page != LONG], 3), ids=lambda page: page.stem
 )
 def test_pictures_can_be_drawn(page, capsys, tmp_path):
     run(page, capsys, "--picture", tmp_path / "new.png")

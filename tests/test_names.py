@@ -149,7 +149,7 @@ def test_a_full_disk_under_the_output(trained, tmp_path, command):
     assert done.stderr == "Error: standard output: No space left on device\n"
 
 
-@pytest.mark.parametrize("close", ["1>&-", "2>&-", "0<&- 1>&- 2>&-", "| head -n 0"])
+@pytest.mark.parametrize("close", ["0<&- 1>&- 2>&-", "| head -n 0"])
 def test_streams_that_are_closed(trained, tmp_path, close):
     command = f"{sys.executable} -m minivae sample {trained[0]} --out {tmp_path}/x.png {close}"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=runs.ROOT)

@@ -294,9 +294,12 @@ def test_a_saved_network_comes_back(tmp_path):
     np.testing.assert_array_equal(again.reconstruct(x), vae.reconstruct(x))
 
 
-def test_a_training_step_of_convolutions():
+@pytest.mark.parametrize(
+    "hidden", ["c2k3s1,2", pytest.param("c2k3s1,r2,2", marks=pytest.mark.slow)]
+)
+def test_a_training_step_of_convolutions(hidden):
     how = {"activation": "elu", "norm": "group"}
-    vae = VAE(8, "c2k3s1,r2,2", 2, dtype="float64", image_shape=(2, 2, 2), **how)
+    vae = VAE(8, hidden, 2, dtype="float64", image_shape=(2, 2, 2), **how)
     rng = np.random.default_rng(0)
     assert_gradients(vae, rng.random((2, 8)), rng.standard_normal((2, 2)))
 

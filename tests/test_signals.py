@@ -15,8 +15,14 @@ from minivae.runs import checkpoint
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("every", ["1", "7steps"])
+@pytest.mark.parametrize(
+    "number, every",
+    [
+        (signal.SIGINT, "7steps"),
+        *((one, "1") for one in SIGNALS),
+        *(pytest.param(one, "7steps", marks=pytest.mark.slow) for one in SIGNALS[1:]),
+    ],
+)
 def test_first_signal(tmp_path, number, every):
     run, file = tmp_path / "a run", runs.npz(tmp_path)
     arguments = ("--data", file, *runs.SMALL, "--epochs", 100_000, "--checkpoint-every", every)

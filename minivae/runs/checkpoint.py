@@ -231,6 +231,8 @@ def resume(path: str | os.PathLike[str], data: Dataset, backend: Any = "numpy") 
         training.best = vae.backend.asarray(moments[-1])
         training.best_epoch, training.best_loss = state["best_epoch"], state["best_loss"]
     training.adam.steps = state["adam_steps"]
+    if training.adam.steps:  # as the last step left it
+        training.schedule(training.adam.steps - 1)
     for name in ("epoch", "step", "nll_sum", "kl_sum", "seconds", "epochs", "threads", "computed"):
         setattr(training, name, state[name])
     training.source = known["source"]

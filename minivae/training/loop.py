@@ -345,14 +345,17 @@ class Training:
 
     def take_step(self) -> Any:
         """Take the next step of the epoch under way; return its loss, if it is known yet."""
-        count = self.epoch * self.steps_per_epoch + self.step
+        self.schedule(self.epoch * self.steps_per_epoch + self.step)
+        loss = self._steps.step(self.step)
+        self.step += 1
+        return loss
+
+    def schedule(self, count: int) -> None:
+        """Set what follows a schedule, the learning rate and beta, for the step after so many."""
         if self._factor is not None:
             self.adam.factor = self._factor(count)
         if self._beta is not None:
             self.vae.beta = self._beta(count)
-        loss = self._steps.step(self.step)
-        self.step += 1
-        return loss
 
     @property
     def ended(self) -> bool:
