@@ -47,7 +47,7 @@ def arguments(words, option, right, needs, out):
     return misuse.line(words, command, one, str(out), right, needs)
 
 
-@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("words", "option"), WRITES, ids=lambda one: "".join(one))
 def test_every_call_failing_in_turn(given, tmp_path, monkeypatch, words, option, every):
     """One line or success; no traceback, and no part of a file left."""

@@ -145,7 +145,7 @@ def test_draws_have_mean_and_deviation(kind):
 
 def whole(kind, **settings):
     pixels = golden(kind)["x"].shape[1]
-    return VAE(pixels, hidden=(5, 4), latent=Z, seed=3, likelihood=kind, **settings)
+    return VAE(pixels, hidden=(4,), latent=Z, seed=3, likelihood=kind, **settings)
 
 
 def batch(kind, n=7, dtype="float64"):

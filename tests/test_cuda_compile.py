@@ -57,16 +57,12 @@ def compile_by_nvcc(options, out):
     return out.read_bytes(), ran.stderr
 
 
+@pytest.mark.slow  # ten seconds for each
 @pytest.mark.parametrize(
     "architecture, real",
     [
-        ("sm_90", "float"),
-        *(
-            pytest.param(*target, marks=pytest.mark.slow)
-            for target in [
-                ("sm_75", "float"), ("sm_80", "float"), ("sm_80", "double"), ("sm_100", "float")
-            ]
-        ),
+        ("sm_75", "float"), ("sm_80", "float"), ("sm_80", "double"), ("sm_90", "float"),
+        ("sm_100", "float"),
     ],
 )  # fmt: skip
 def test_kernels_compile_and_fit(architecture, real, tmp_path):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from browser import Browser, find
+from runs import thinned
 
 from minivae.data import Dataset
 from minivae.looking.explore import explore_page
@@ -85,7 +86,7 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", thinned([*SIZES], 3))
 def test_the_pages_numbers_are_numpys(browser, tmp_path, size):
     shape, hidden, latent, times = SIZES[size]
     vae = model(shape, hidden, latent, times)

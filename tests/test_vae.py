@@ -102,7 +102,7 @@ def test_names_and_shapes_are_those_of_the_pytorch_model():
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 2.5])
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(st.integers(0, 10**6))
 def test_every_parameters_gradient(beta, seed):
     vae = small(seed=seed, beta=beta)
@@ -280,8 +280,8 @@ def one_dimension():
 
 def test_importance_weighted_bound_tends_to_log_p(one_dimension):
     vae, x, log_p = one_dimension
-    # The weights p/q vary by a factor of about 2: the mean of 20,000 is known to 1%.
-    np.testing.assert_allclose(vae.log_likelihood(x, samples=20_000), log_p, rtol=0, atol=0.03)
+    # The weights p/q vary by a factor of about 2: the mean of 5,000 is known to 2%.
+    np.testing.assert_allclose(vae.log_likelihood(x, samples=5000), log_p, rtol=0, atol=0.06)
 
 
 def test_importance_weighted_bounds_are_ordered(one_dimension):
