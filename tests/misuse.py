@@ -101,9 +101,11 @@ def names_of(folder):
 
 
 def tree(folder):
-    """Return what lies below a folder: names, and what is in the files."""
+    """Return what lies below a folder: names, and what is in the files, but for Python's own."""
     found = {}
     for path in sorted(folder.rglob("*")):
+        if "__pycache__" in path.parts:
+            continue
         plain = path.is_file() and not path.is_symlink()
         found[str(path.relative_to(folder))] = path.read_bytes() if plain else None
     return found
