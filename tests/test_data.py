@@ -1,5 +1,6 @@
 """Data sets: what a name or path gives, how it is checked and split, how pixels come out."""
 
+import copy
 import gzip
 import hashlib
 import os
@@ -266,6 +267,7 @@ def test_a_large_npy_is_mapped(tmp_path, mapped, dtype):
     assert isinstance(data.train, RowSubset) and isinstance(data.test, RowSubset)
     assert len(data.train) == 36 and data.train.shape == (36, 35) and data.train.dtype == dtype
     assert isinstance(data.train.base.base, np.memmap) or data.train.base.base is not None
+    assert (copy.deepcopy(data).train[:] == data.train[:]).all()
     assert sorted([*data.train.rows, *data.test.rows]) == list(range(40))
     wanted = np.array([35, 20])  # beyond the first row held out, so not rows 35 and 20 of the file
     assert np.array_equal(data.train[wanted], rows(array)[data.train.rows[wanted]])
@@ -276,6 +278,10 @@ def test_a_large_npy_is_mapped(tmp_path, mapped, dtype):
     in_memory = load_data(tmp_path / "a.npy")
     assert np.array_equal(in_memory.train, data.train[:].astype(in_memory.train.dtype))
     assert (in_memory.fingerprint == data.fingerprint) == (dtype != "float64")
+    os.truncate(tmp_path / "a.npy", 500)
+    for look in (lambda: data.train[:], lambda: gather(data.train, np.array([35]), out[:1])):
+        with pytest.raises(DataError, match=r"a\.npy has been cut short"):
+            look()
 
 
 def test_a_large_npy_of_booleans_would_need_a_copy(tmp_path, mapped):

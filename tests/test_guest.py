@@ -19,7 +19,8 @@ import runs
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from minivae import VAE, MinivaeError
-from minivae.errors import ArgumentError
+from minivae.data import load_data, sources
+from minivae.errors import ArgumentError, DataError
 from minivae.runs import checkpoint
 from minivae.training import Training, evaluate
 from minivae.training.crew import Crew, CrewError, can_fork, cores
@@ -129,6 +130,30 @@ def test_a_killed_member_of_the_command(tmp_path):
         if (whole.epoch, whole.step) == stop:
             break
     assert runs.state(t) == runs.state(whole)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_large_file_cut_short_while_it_is_trained_on(tmp_path, monkeypatch, threads):
+    """One error, where a mapped file would end the process; the state from before can be saved."""
+    monkeypatch.setattr(sources, "MAP_ABOVE", 100)
+    path = tmp_path / "x.npy"
+    np.save(path, runs.images(240))
+    content, data = path.read_bytes(), load_data(path)
+    whole, t = runs.training(data), runs.training(data)
+    list(whole.run(3, threads=threads))
+
+    def cut(t):
+        if (t.epoch, t.step) == (1, 5):
+            os.truncate(path, 4200)  # so that all after the second page is gone
+
+    with pytest.raises(DataError, match=r"x\.npy has been cut short while it was in use"):
+        list(t.run(3, threads=threads, after_step=cut))
+    assert children() == []
+    path.write_bytes(content)
+    checkpoint.save(tmp_path / "file", t.vae, t)
+    again = checkpoint.resume(tmp_path / "file", data)
+    list(again.run(3, threads=threads))
+    assert runs.state(again) == runs.state(whole)
 
 
 # --- forks of the application ---------------------------------------------------------------------

@@ -32,7 +32,7 @@ from minivae.cli.common import (
 from minivae.cli.compare import show_compared
 from minivae.cli.interrupt import Interrupts
 from minivae.cli.progress import Progress
-from minivae.errors import ArgumentError, MinivaeError, NotFiniteError, shown
+from minivae.errors import ArgumentError, DataError, MinivaeError, NotFiniteError, shown
 
 # What makes a run this run: to go on with another value would be neither the old nor a new one.
 # The learning rate may change: a smaller one is the remedy for numbers that went out of range.
@@ -555,7 +555,7 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
                 f"; {shown(run.path)} keeps the last checkpoint" if run.checkpoint.exists() else ""
             )
             raise NotFiniteError(f"{error}{kept}") from None
-        except CrewError as error:
+        except (CrewError, DataError) as error:
             lost = error
         finally:
             progress.clear()
@@ -707,9 +707,6 @@ def resumed(folder: Path, loaded: Any, backend: Any, ctx: click.Context) -> Any:
             )
     if _given(ctx, "lr"):
         training.adam.lr = ctx.params["lr"]
-    wanted = ctx.params["products"]
-    if _given(ctx, "products") and wanted != training.products:
-        say(f"{folder} had --products {training.products}: with {wanted} its last digits differ")
     if training.threads is not None:  # it may have been another machine's number
         training.threads = min(training.threads, available_cores())
     for name in ("epochs", "threads", "products", "accumulate"):

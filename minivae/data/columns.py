@@ -110,7 +110,7 @@ def read_csv(path: str | os.PathLike, kinds: Mapping[str, str]) -> Columns:
         except UnicodeDecodeError:
             raise DataError(f"{where} is not text in UTF-8: save it as that") from None
         except csv.Error as error:
-            raise DataError(f"{where}, line {reader.line_num}: {error}") from None
+            raise DataError(f"{where}, line {reader.line_num}: {shown(str(error))}") from None
         except OSError as error:
             raise DataError(f"{where} cannot be read: {error.strerror}") from None
 

@@ -4,11 +4,12 @@ Where the rows come from, their order and the noise are left to others. The trai
 `gather` each time, so it allocates nothing.
 """
 
-from typing import NamedTuple
+import mmap
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minivae.errors import ArgumentError
+from minivae.errors import ArgumentError, DataError, shown
 
 BINARIZE = ("none", "threshold", "sampled")
 
@@ -44,6 +45,8 @@ class RowSubset:
 
     def __init__(self, base: np.ndarray, rows: np.ndarray):
         self.base, self.rows = base, rows
+        root = self._file()
+        self._bytes = 0 if root is None else root.base.size()
         self.dtype, self.shape = base.dtype, (len(rows), base.shape[1])
 
     def __len__(self) -> int:
@@ -52,7 +55,27 @@ class RowSubset:
 
     def __getitem__(self, key) -> np.ndarray:
         """Give rows by number, slice, mask or array of numbers."""
+        self.intact()
         return self.base[self.rows[key]]
+
+    def intact(self) -> None:
+        """Look whether a mapped file is as long as it was, since a look at its lost end would kill.
+
+        Raises
+        ------
+        DataError
+            If it has been cut short. (Between this look and the next it can still be.)
+        """
+        root = self._file()
+        if root is not None and root.base.size() < self._bytes:
+            raise DataError(f"{shown(root.filename)} has been cut short while it was in use")
+
+    def _file(self) -> Any:
+        """Return the mapped file that the rows lie in; None for rows in memory."""
+        root: Any = self.base
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        return root if isinstance(root, np.memmap) and isinstance(root.base, mmap.mmap) else None
 
 
 def gather(
@@ -88,6 +111,7 @@ def gather(
         `out`.
     """
     if isinstance(rows, RowSubset):
+        rows.intact()
         rows, indices = rows.base, rows.rows[indices]
     if rows.dtype == out.dtype:
         scratch = out

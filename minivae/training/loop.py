@@ -17,14 +17,14 @@ import numpy as np
 from minivae import products as libraries
 from minivae.backend import is_shared
 from minivae.data.dataset import Dataset
-from minivae.data.pixels import BINARIZE, Source
+from minivae.data.pixels import BINARIZE, RowSubset, Source
 from minivae.errors import ArgumentError, BackendError, shown
 from minivae.inputs import one_of, typed
 from minivae.noise import RowNoise, permutation
 from minivae.optim import optimizer as make_optimizer
 from minivae.training import fresh, schedules
 from minivae.training.averaging import Apart, Averaged
-from minivae.training.crew import can_fork, cores, kernel, why_alone
+from minivae.training.crew import CrewError, can_fork, cores, kernel, why_alone
 from minivae.training.evaluation import measure
 from minivae.training.history import History, Record
 from minivae.training.ranks import Ranks
@@ -220,8 +220,11 @@ class Training:
         BackendError
             If a library was asked for to compute products, and cannot.
         CrewError
-            If a process that shares the work ends. Then, and where a step is interrupted by any
-            other exception, the training stands at most 100 steps before, all numbers of one time.
+            If a process that shares the work ends.
+        DataError
+            If a large file, whose rows are mapped, is cut short. Then, after a
+            CrewError and where a step is interrupted by any other exception, the training stands at
+            most 100 steps before, all numbers of one time.
         """
         if epochs < 1:
             raise ArgumentError(f"the number of epochs must be at least 1, not {epochs}")
@@ -273,6 +276,11 @@ class Training:
                     record = self._record()
                     self._keep_best(last=self.epoch == epochs)
                 yield record
+        except CrewError:
+            for part in (self.data.train, self.data.test):
+                if isinstance(part, RowSubset):
+                    part.intact()  # or a process has ended since its rows are there no more
+            raise
         finally:
             steps.close()
             self._steps = self._watch = None  # no circle: memory is free as soon as it can be
@@ -282,6 +290,7 @@ class Training:
         now = self.vae.backend.name
         if now == "numpy":
             now = f"{steps.members} process{'es' * (steps.members > 1)} and {kernel()}"
+            now += " with onednn" * (self.products == "onednn")
         equal = "equal up to rounding, not to the bit"
         if self.ranks is not None:
             now += f" on each of {self.ranks.size} ranks"
