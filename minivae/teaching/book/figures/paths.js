@@ -13,7 +13,7 @@ figure("paths", "Two ways down a valley with curvatures 1 and 100. Find rates th
   const contours = [0.1, 1, 4, 12, 30, 60].map((level) => plot.line(range(0, 2 * Math.PI, 121).map((t) =>
     [Math.sqrt((2 * level) / curvature[0]) * Math.cos(t), Math.sqrt((2 * level) / curvature[1]) * Math.sin(t)]), "contour"));
 
-  function walk(update) {
+  function walk(update, end = 0) {
     const theta = Float64Array.from(start), g = new Float64Array(2), points = [[...theta]];
     let above = 0;
     for (let step = 1; step <= MOST; step++) {
@@ -22,7 +22,7 @@ figure("paths", "Two ways down a valley with curvatures 1 and 100. Find rates th
       if (step <= SHOWN) points.push([...theta]);
       const value = (curvature[0] * theta[0] ** 2 + curvature[1] * theta[1] ** 2) / 2;
       if (!(value < 1e-3)) above = step;
-      if (!(value < 1e6)) break;
+      if (!(value < 1e6) || value < end) break;
     }
     return { points, steps: above >= MOST || Math.abs(theta[1]) > 10 ? "it does not arrive" : String(above + 1) };
   }
@@ -33,7 +33,7 @@ figure("paths", "Two ways down a valley with curvatures 1 and 100. Find rates th
     const adam = walk((theta, g, step) => formulas.adam(theta, g, m, v, ...betas, ...formulas.adamConstants(step, rates[0], ...betas, 1e-8)));
     const plain = walk((theta, g) => {
       for (let i = 0; i < 2; i++) theta[i] -= rates[1] * g[i];
-    });
+    }, 1e-9); // it only comes nearer; Adam may leave again
     const path = (points, kind) => [plot.line(points, kind), plot.dots(points.slice(0, 60), kind)];
     plot.draw(...contours, ...path(plain.points, "one"), ...path(adam.points, "two"), plot.dot(0, 0, "goal", 4));
     tell({ adam: adam.steps, sgd: plain.steps });
