@@ -1,6 +1,7 @@
 """Checkpoints: to the bit and back; what is changed in the file is noticed, whatever is in it."""
 
 import json
+import math
 import os
 import tracemalloc
 import zipfile
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import minivae
 from minivae.data import Dataset
 from minivae.errors import ArgumentError, CheckpointError, NotFiniteError, WriteError
+from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS
 from minivae.runs import checkpoint
 from minivae.storage import sealed
 from minivae.vae import VAE
@@ -142,6 +144,37 @@ def test_every_flipped_byte(small, tmp_path, every):
     assert len(small[0]) < 8192
     assert sum(counts.values()) == tried
     assert counts["detected"] > 0.7 * tried  # the rest: dates and the like in zip headers
+
+
+LISTS = {"likelihood": LIKELIHOODS, "posterior": POSTERIORS, "prior": PRIORS, "bound": BOUNDS}
+MODELS = [
+    {kind: getattr(part, "example", "") or part.kind}
+    for kind, listed in LISTS.items()
+    for part in listed
+]
+MODELS += [
+    {
+        "hidden": "c2k2s1,r2,3",
+        "norm": norm,
+        "activation": how,
+        "image_shape": (2, 2),
+    }
+    for norm, how in (("batch", "prelu"), ("group", "gelu"), ("layer", "elu"), ("none", "silu"))
+]
+MODELS += [{"condition": [3, 7]}, {"hidden": "c2k2s1", "image_shape": (2, 2, 3)}]
+WIDTHS = {"categorical:3,2": 5, "table:1,3,2": 7}
+
+
+@pytest.mark.parametrize("every", [311, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: ",".join(map(str, model.values())))
+def test_flipped_bytes_of_a_model_of_every_kind(tmp_path, model, every):
+    pixels = math.prod(model["image_shape"]) if "image_shape" in model else 4
+    pixels = WIDTHS.get(model.get("likelihood"), pixels)
+    path = tmp_path / "checkpoint.npz"
+    checkpoint.save(path, VAE(pixels, **{"hidden": (), "latent": 2} | model))
+    data = path.read_bytes()
+    counts = flips((data, content(path)), tmp_path, [0xFF], range(0, len(data), every))
+    assert counts["detected"] > (0.5 * len(data) if every == 1 else 0)
 
 
 @pytest.mark.slow
