@@ -3,6 +3,7 @@
 import pickle
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -86,6 +87,16 @@ def test_partial_fit_goes_on_and_pickles_go_along():
     assert (steps.n_iter_, len(steps.loss_curve_)) == (3, 3)
     np.testing.assert_array_equal(steps.transform(X), whole.transform(X))
     assert not hasattr(clone(steps), "model_")
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_joblib_keeps_one_and_fits_several_at_once(tmp_path, processes):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    vaes = [VAE(1, hidden=(4,), epochs=2, random_state=seed) for seed in (0, 1)]
+    fitted = joblib.Parallel(processes)(joblib.delayed(vae.fit)(X) for vae in vaes)
+    joblib.dump(fitted, tmp_path / "vaes")
+    for again, vae in zip(joblib.load(tmp_path / "vaes"), vaes, strict=True):
+        np.testing.assert_allclose(again.score_samples(X), vae.fit(X).score_samples(X), rtol=1e-4)
 
 
 def test_numbers_out_of_range_name_the_remedy():

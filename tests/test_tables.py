@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
+import minivae
 from minivae import VAE, jobs, load_data, train
 from minivae.cli import main
 from minivae.data.columns import read_columns, write_csv
@@ -470,6 +471,10 @@ def test_a_run_goes_on_with_its_table(trained, tmp_path):
     one, two = (checkpoint.read(tmp_path / name) for name in ("one", "two"))
     assert one.vae.theta.tobytes() == two.vae.theta.tobytes()
     assert one.units.text() == two.units.text()
+    history = minivae.Run(tmp_path / "two").history
+    assert repr(history).endswith("nats per row>") and "nats per row" in history._repr_html_()
+    left, right = history.plot().axes
+    assert left.get_ylabel() == "loss (nats per row)" and right.get_ylabel() == "nats per row"
     assert "those that it was trained on" in run("check", tmp_path / "two").output
     done = run("explore", trained / "run", "--out", tmp_path / "e.html")
     assert "has no pictures" in done.output

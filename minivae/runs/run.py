@@ -68,7 +68,9 @@ class Run:
     @cached_property
     def history(self) -> History:
         """The records of its epochs; none where a model was saved alone."""
-        return History(self._saved.config.get("history", []))
+        history = History(self._saved.config.get("history", []))
+        history.noun = "row" if self._saved.image_shape[0] == 1 else "image"
+        return history
 
     @property
     def figures(self) -> dict[str, Picture]:

@@ -11,7 +11,7 @@ from minivae import views
 
 
 class Record(NamedTuple):
-    """What an epoch gave: losses in nats per image, wall-clock seconds, images per second."""
+    """What an epoch gave: losses in nats per image or row, wall-clock seconds, those per second."""
 
     epoch: int
     train_loss: float
@@ -25,7 +25,9 @@ class Record(NamedTuple):
 
 
 class History(list[Record]):
-    """A list of records, one for each epoch."""
+    """A list of records, one for each epoch; `noun` says of what each loss is a mean."""
+
+    noun = "image"
 
     def plot(self) -> Any:
         """Return a matplotlib figure: the losses over the epochs."""
@@ -35,10 +37,12 @@ class History(list[Record]):
 
     def __repr__(self) -> str:
         """Return one line: how many epochs, and the last one's test loss."""
-        last = f", test loss {self[-1].test_loss:.2f} nats per image" if self else ""
+        last = f", test loss {self[-1].test_loss:.2f} nats per {self.noun}" if self else ""
         return f"<History: {len(self)} epochs{last}>"
 
     def _repr_html_(self) -> str:
         names = ("epoch", "train_loss", "test_loss", "test_nll", "test_kl", "seconds")
         rows = [[f"{getattr(r, name):.6g}" for name in names] for r in self]
-        return views.table("nats per image", [name.replace("_", " ") for name in names], rows)
+        return views.table(
+            f"nats per {self.noun}", [name.replace("_", " ") for name in names], rows
+        )

@@ -175,6 +175,7 @@ class Training:
         self.epoch = self.step = 0
         self.nll_sum = self.kl_sum = self.seconds = 0.0  # of the epoch under way
         self.history = History()
+        self.history.noun = data.noun
         self.epochs: int | None = None
         self.threads: int | None = None
         self.products = products

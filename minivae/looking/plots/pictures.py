@@ -86,20 +86,24 @@ class Plot(Figure):
 
 def loss(history: Sequence[Any]) -> Figure:
     """Return a figure: training and test loss, and the test loss's two parts, over the epochs."""
-    epochs = [record.epoch for record in history]
+    epochs, unit = [record.epoch for record in history], f"nats per {_noun(history)}"
     figure = Plot(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(epochs, [r.train_loss for r in history], label="training", marker=".")
     left.plot(epochs, [r.test_loss for r in history], label="test", marker=".")
-    left.set(xlabel="epoch", ylabel="loss (nats per image)")
+    left.set(xlabel="epoch", ylabel=f"loss ({unit})")
     left.legend(frameon=False)
     right.plot(epochs, [r.test_nll for r in history], label="test reconstruction", marker=".")
     right.plot(epochs, [r.test_kl for r in history], label="test KL", marker=".")
-    right.set(xlabel="epoch", ylabel="nats per image", ylim=(0, None))
+    right.set(xlabel="epoch", ylabel=unit, ylim=(0, None))
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _noun(history: Sequence[Any]) -> str:
+    return getattr(history, "noun", "image")
 
 
 def save_loss(path: Path, history: Sequence[Any]) -> None:
@@ -113,7 +117,8 @@ def curves(histories: Mapping[str, Sequence[Any]]) -> Figure:
     axes = figure.subplots()
     for name, history in histories.items():
         axes.plot([r.epoch for r in history], [r.test_loss for r in history], label=name)
-    axes.set(xlabel="epoch", ylabel="test loss (nats per image)")
+    nouns = {_noun(history) for history in histories.values()}
+    axes.set(xlabel="epoch", ylabel=f"test loss (nats per {' or '.join(sorted(nouns))})")
     if len(histories) <= 20:
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
