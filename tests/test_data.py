@@ -284,6 +284,18 @@ def test_a_large_npy_is_mapped(tmp_path, mapped, dtype):
             look()
 
 
+def test_of_a_mapped_file_a_rank_looks_at_its_share(tmp_path, mapped):
+    x = np.full((40, 35), 0.5, np.float32)
+    x[30, 3] = 7
+    np.save(tmp_path / "a.npy", x)
+    load_data(tmp_path / "a.npy", share=(0, 2))
+    for share in ((1, 2), (0, 1)):
+        with pytest.raises(DataError, match="to 7"):
+            load_data(tmp_path / "a.npy", share=share)
+    with pytest.raises(ArgumentError, match="share must be"):
+        load_data(tmp_path / "a.npy", share=(2, 2))
+
+
 def test_a_large_npy_of_booleans_would_need_a_copy(tmp_path, mapped):
     np.save(tmp_path / "a.npy", X > 99)
     with pytest.raises(DataError, match="type bool; save them as uint8"):

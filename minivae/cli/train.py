@@ -413,6 +413,7 @@ def train(
                 category=category,
                 notice=None if quiet else say,
                 colour=colour,
+                share=(0, 1) if shared is None else (shared.rank, shared.size),
             )
             folder = out or Path("runs") / loaded.name
             if isinstance(loaded.units, Table):

@@ -231,6 +231,7 @@ def load_data(
     seed: int = 0,
     notice: Callable[[str], None] | None = None,
     colour: bool = False,
+    share: tuple[int, int] = (0, 1),
 ) -> Dataset:
     """Load a data set by name, from a file or folder, or from what Python holds.
 
@@ -265,6 +266,8 @@ def load_data(
     colour
         Whether a folder of pictures is read in red, green and blue; an array without them is
         refused.
+    share
+        (k, n): of a mapped file's numbers look at the k-th n-th alone, since others look at theirs.
 
     Returns
     -------
@@ -278,6 +281,8 @@ def load_data(
         a column that a model cannot use, or another than `units` has.
     """
     say = notice or (lambda line: None)
+    if len(share) != 2 or not 0 <= share[0] < share[1]:
+        raise ArgumentError(f"share must be (k, n) with k from 0 to n - 1, not {share!r:.50}")
     if isinstance(units, Table) or (units is None and is_table(source)):
         if scale is not None or labels is not None or colour:
             raise ArgumentError("tables are standardised: scale, labels and colour are for arrays")
@@ -313,7 +318,7 @@ def load_data(
         units = Scale.learn(x_train, scale, where, together)
 
     def read(x: np.ndarray, part: str) -> np.ndarray:
-        return _pixels(x, part) if units is None else units.rows(x, part)
+        return _pixels(x, part, share) if units is None else units.rows(x, part)
 
     x_train = read(x_train, f"{where}: the training part")
     y_train = _labels(y_train, len(x_train), f"{where}: the training part")
@@ -482,7 +487,7 @@ def _colours_last(
     return x if axis == -1 else np.ascontiguousarray(np.moveaxis(x, 1, -1))
 
 
-def _pixels(x: np.ndarray, where: str) -> np.ndarray:
+def _pixels(x: np.ndarray, where: str, share: tuple[int, int] = (0, 1)) -> np.ndarray:
     """Check the values; gives (N, D), uint8 or float32 (a mapped file keeps its own type)."""
     if x.dtype == np.uint8:
         return x
@@ -492,7 +497,7 @@ def _pixels(x: np.ndarray, where: str) -> np.ndarray:
         raise DataError(
             f"{where} has pixels of type {x.dtype.name}; save them as uint8 or floats in [0, 1]"
         )
-    for block in _blocks(x):
+    for block in _blocks(x, share):
         low, high = block.min(), block.max()
         if not (low >= 0 and high <= 1):  # NaN fails every comparison
             raise DataError(
@@ -513,8 +518,8 @@ def _map_of(x: np.ndarray) -> np.memmap | None:
     return None
 
 
-def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield all values of x by 8 MiB; those of a mapped file are read, so that no page stays."""
+def _blocks(x: np.ndarray, share: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Yield values of x by 8 MiB; a share of a mapped file's, read, so that no page stays."""
     source = _map_of(x)
     if source is None:
         step = max(1, BLOCK // (x.shape[1] * x.dtype.itemsize))
@@ -523,9 +528,10 @@ def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
         return
     try:
         with open(source.filename, "rb") as file:
-            file.seek(source.offset)
-            for start in range(0, x.size, BLOCK // x.dtype.itemsize):
-                count = min(BLOCK // x.dtype.itemsize, x.size - start)
+            first, end = (x.size * k // share[1] for k in (share[0], share[0] + 1))
+            file.seek(source.offset + first * x.dtype.itemsize)
+            for start in range(first, end, BLOCK // x.dtype.itemsize):
+                count = min(BLOCK // x.dtype.itemsize, end - start)
                 yield np.fromfile(file, x.dtype, count)
     except OSError as error:
         raise DataError(f"{shown(source.filename)} cannot be read: {error.strerror}") from None
