@@ -30,6 +30,8 @@ TEXT = SOURCE.read_text()
 BOUNDS = r"(?:__launch_bounds__\(\w+\)\s+)?"
 KERNELS = re.findall(rf"^extern .C. __global__ void {BOUNDS}(\w+)\(", TEXT, re.MULTILINE)
 KERNELS += re.findall(r"^(?:FORWARD|BACKWARD)\((\w+),", TEXT, re.MULTILINE)
+for name in re.findall(r"^ACTIVATION\((\w+),", TEXT, re.MULTILINE):
+    KERNELS += [name, f"{name}_backward"]
 KERNELS += [f"product_{side}" for side in re.findall(r"^PRODUCT\((\d)\)", TEXT, re.MULTILINE)]
 KERNELS += [f"gradients_{side}" for side in re.findall(r"^GRADIENTS\((\d)\)", TEXT, re.MULTILINE)]
 for rows in re.findall(r"^MIDDLE\((\d)\)", TEXT, re.MULTILINE):

@@ -93,6 +93,126 @@ class CudaFormulas:
         """Overwrite dx with dy (1 - y^2)."""
         return self._elementwise("tanh_backward", y, dy, dx)
 
+    # --- Activations of networks -------------------------------------------------------------
+
+    def leaky_relu(self, x: Array, slope: float, y: Array) -> Array:
+        """Overwrite y with x where it is positive, slope x elsewhere."""
+        return self._elementwise("leaky_relu", x, slope, y)
+
+    def leaky_relu_backward(self, x: Array, slope: float, dy: Array, dx: Array) -> Array:
+        """Overwrite dx: dy where x is positive, slope dy elsewhere."""
+        return self._elementwise("leaky_relu_backward", x, slope, dy, dx)
+
+    def elu(self, x: Array, alpha: float, y: Array) -> Array:
+        """Overwrite y with x where it is positive, alpha (e^x - 1) elsewhere."""
+        return self._elementwise("elu", x, alpha, y)
+
+    def elu_backward(self, y: Array, alpha: float, dy: Array, dx: Array) -> Array:
+        """Overwrite dx: dy where y is positive, (y + alpha) dy elsewhere."""
+        return self._elementwise("elu_backward", y, alpha, dy, dx)
+
+    def silu(self, x: Array, y: Array) -> Array:
+        """Overwrite y with x sigmoid(x)."""
+        return self._elementwise("silu", x, 0.0, y)
+
+    def silu_backward(self, x: Array, dy: Array, dx: Array) -> Array:
+        """Overwrite dx with dy s (1 + x (1 - s)), s = sigmoid(x)."""
+        return self._elementwise("silu_backward", x, 0.0, dy, dx)
+
+    def gelu(self, x: Array, y: Array) -> Array:
+        """Overwrite y with x Phi(x)."""
+        return self._elementwise("gelu", x, 0.0, y)
+
+    def gelu_backward(self, x: Array, dy: Array, dx: Array) -> Array:
+        """Overwrite dx with dy (Phi(x) + x phi(x))."""
+        return self._elementwise("gelu_backward", x, 0.0, dy, dx)
+
+    def gelu_tanh(self, x: Array, y: Array) -> Array:
+        """Overwrite y with x (1 + tanh(u)) / 2."""
+        return self._elementwise("gelu_tanh", x, 0.0, y)
+
+    def gelu_tanh_backward(self, x: Array, dy: Array, dx: Array) -> Array:
+        """Overwrite dx with dy (1 + h + x (1 - h^2) u') / 2, h = tanh(u)."""
+        return self._elementwise("gelu_tanh_backward", x, 0.0, dy, dx)
+
+    def softplus(self, x: Array, y: Array) -> Array:
+        """Overwrite y with log(1 + e^x)."""
+        return self._elementwise("softplus", x, 0.0, y)
+
+    def softplus_backward(self, x: Array, dy: Array, dx: Array) -> Array:
+        """Overwrite dx with dy sigmoid(x)."""
+        return self._elementwise("softplus_backward", x, 0.0, dy, dx)
+
+    def prelu(self, x: Array, weight: Array, y: Array) -> Array:
+        """Overwrite y (N, C) with x where it is positive, weight_c x elsewhere."""
+        return self.prelu_backward_input(x, weight, x, y)
+
+    def prelu_backward_input(self, x: Array, weight: Array, dy: Array, dx: Array) -> Array:
+        """Overwrite dx (N, C): dy where x is positive, weight_c dy elsewhere."""
+        return self._by_column("scale_below", x, weight, dy, dx)
+
+    def prelu_backward_weight(self, x: Array, dy: Array, dweight: Array) -> Array:
+        """Overwrite dweight (C,) with the sums of dy x where x is not positive."""
+        return self._column_products(x, dy, 1, dweight)
+
+    # --- Normalisation -----------------------------------------------------------------------
+
+    def normalise(self, x: Array, eps: float, xhat: Array, inverse: Array) -> Array:
+        """Overwrite xhat with (x - mean) / sqrt(variance + eps), and inverse; x (B, P, G, n)."""
+        self._by_group("normalise", x.shape, (x, float(eps), xhat, inverse), x.dtype)
+        return xhat
+
+    def normalise_backward(self, g: Array, xhat: Array, inverse: Array, dx: Array) -> Array:
+        """Overwrite dx with r (g - mean(g) - xhat mean(g xhat))."""
+        self._by_group("normalise_backward", g.shape, (g, xhat, inverse, dx), g.dtype)
+        return dx
+
+    def scale(self, x: Array, weight: Array, y: Array) -> Array:
+        """Overwrite y (N, C) with weight x."""
+        return self._by_column("scale_shift", x, weight, None, y)
+
+    def scale_shift(self, xhat: Array, weight: Array, bias: Array, y: Array) -> Array:
+        """Overwrite y (N, C) with weight xhat + bias."""
+        return self._by_column("scale_shift", xhat, weight, bias, y)
+
+    def scale_backward_weight(self, xhat: Array, dy: Array, dweight: Array) -> Array:
+        """Overwrite dweight (C,) with the sums of dy xhat."""
+        return self._column_products(xhat, dy, 0, dweight)
+
+    # --- Convolutions ------------------------------------------------------------------------
+
+    def pad(self, x: Array, before: tuple[int, ...], padded: Array) -> Array:
+        """Overwrite padded (B, H', W', C) with x (B, H, W, C) and zeros."""
+        return self._placed("pad", x, (*x.shape[1:], *before, *padded.shape[1:3]), padded)
+
+    def patches(self, x: Array, stride: tuple[int, ...], cols: Array) -> Array:
+        """Overwrite cols (B, h, w, kh, kw, C) with patches of x (B, H, W, C)."""
+        return self._placed("patches", x, (*x.shape[1:], *stride, *cols.shape[1:5]), cols)
+
+    def spread(self, blocks: Array, first: tuple[int, ...], x: Array) -> Array:
+        """Overwrite x (B, H, W, C) with pictures made of blocks (B, n, m, sh, sw, C)."""
+        return self._placed("spread", blocks, (*blocks.shape[1:], *first, *x.shape[1:3]), x)
+
+    def by_patch(self, weight: Array, out: Array) -> Array:
+        """Overwrite out (A, kh, kw, C) with weight (A, C, kh, kw)."""
+        return self._placed("by_patch", weight, weight.shape[1:], out)
+
+    def from_patch(self, rows: Array, out: Array) -> Array:
+        """Overwrite out (A, C, kh, kw) with rows (A, kh, kw, C)."""
+        return self._placed("from_patch", rows, out.shape[1:], out)
+
+    def by_block(self, weight: Array, out: Array) -> Array:
+        """Overwrite out (mh, mw, A, sh, sw, C) with weight (A, C, kh, kw)."""
+        mh, mw, _, sh, sw, _ = out.shape
+        return self._placed("by_block", weight, (*weight.shape, mh, mw, sh, sw), out)
+
+    def add_bias(self, y: Array, bias: Array, row: Array) -> Array:
+        """Add the bias (C,) to the channels of y (B, P C); `row` is not needed here."""
+        columns = len(bias)
+        launched = (y.size // columns, columns, bias, y, columns)
+        self.device.launch("add_bias", (blocks_of(y),), (THREADS,), launched, one_type(y, bias))
+        return y
+
     # --- Reparameterization ------------------------------------------------------------------
 
     def reparameterize(self, mu: Array, logvar: Array, eps: Array, noise: Array, z: Array) -> Array:
@@ -273,19 +393,48 @@ class CudaFormulas:
             room = self._rooms[self.device.lane] = made
         return room
 
-    def _elementwise(self, kernel: str, *arrays: Array) -> Array:
-        """Launch a kernel with one thread per element; return the last array."""
-        first = arrays[0]
+    def _elementwise(self, kernel: str, *given: Any) -> Array:
+        """Launch a kernel with one thread per element of arrays and numbers; return the last."""
+        first = given[0]
         columns = first.shape[-1] if first.ndim else 1
         rows = first.size // columns if columns else 0
+        parts = [(one,) if isinstance(one, float) else (one, row_stride(one)) for one in given]
         self.device.launch(
             kernel,
-            (-(-first.size // THREADS),),
+            (blocks_of(first),),
             (THREADS,),
-            (rows, columns, *(part for array in arrays for part in (array, row_stride(array)))),
-            one_type(*arrays),
+            (rows, columns, *(each for part in parts for each in part)),
+            one_type(*(one for one in given if not isinstance(one, float))),
         )
-        return arrays[-1]
+        return given[-1]
+
+    def _by_column(self, kernel: str, x: Array, weight: Array, other: Any, y: Array) -> Array:
+        """Launch a kernel on x (N, C) and weight (C,); `other` is (N, C), (C,) or nothing."""
+        matrix = () if other is None or other.ndim == 1 else (row_stride(other),)
+        launched = (*x.shape, x, row_stride(x), weight, other, *matrix, y, row_stride(y))
+        self.device.launch(kernel, (blocks_of(x),), (THREADS,), launched, one_type(x, weight, y))
+        return y
+
+    def _column_products(self, x: Array, dy: Array, below: int, out: Array) -> Array:
+        launched = (*x.shape, x, row_stride(x), dy, row_stride(dy), below, out)
+        blocks = (-(-x.shape[1] // 32),)
+        self.device.launch("column_products", blocks, (32, 32), launched, one_type(x, dy, out))
+        return out
+
+    def _by_group(self, kernel: str, shape: tuple[int, ...], given: tuple, dtype: Any) -> None:
+        rows, pixels, groups, n = shape
+        self.device.launch(kernel, (rows * groups,), (THREADS,), (pixels, groups, n, *given), dtype)
+
+    def _placed(self, kernel: str, given: Array, numbers: tuple[int, ...], out: Array) -> Array:
+        """Launch a kernel with one thread for each number that it writes; both are contiguous."""
+        launched = (out.size, given, *numbers, out)
+        self.device.launch(kernel, (blocks_of(out),), (THREADS,), launched, one_type(out, given))
+        return out
+
+
+def blocks_of(array: Array) -> int:
+    """Return how many blocks have a thread for each number."""
+    return -(-array.size // THREADS)
 
 
 def sum_blocks(elements: int) -> int:

@@ -204,20 +204,23 @@ extern "C" __global__ void add_bias(i64 rows, i64 columns, const REAL *bias, REA
     if (i < rows * columns) y[i / (unsigned)columns * ld + c] += bias[c];
 }
 
-// out_c = sum_r x_rc. 32 x 32 threads: each adds every 32nd row of its column, then one adds those.
+// out_c = sum_r term_rc. 32 x 32 threads: each adds every 32nd row of its column, then one adds those.
+#define COLUMN_SUM(term)                                                                          \
+    __shared__ double sums[32][33];                                                               \
+    i64 c = (i64)blockIdx.x * 32 + threadIdx.x;                                                   \
+    double sum = 0;                                                                               \
+    if (c < columns)                                                                              \
+        for (i64 r = threadIdx.y; r < rows; r += 32) sum += term;                                 \
+    sums[threadIdx.y][threadIdx.x] = sum;                                                         \
+    __syncthreads();                                                                              \
+    if (threadIdx.y == 0 && c < columns) {                                                        \
+        for (int j = 1; j < 32; j++) sum += sums[j][threadIdx.x];                                 \
+        out[c] = (REAL)sum;                                                                       \
+    }
+
 extern "C" __global__ void __launch_bounds__(1024)
     column_sums(i64 rows, i64 columns, const REAL *x, i64 ld, REAL *out) {
-    __shared__ double sums[32][33];
-    i64 c = (i64)blockIdx.x * 32 + threadIdx.x;
-    double sum = 0;
-    if (c < columns)
-        for (i64 r = threadIdx.y; r < rows; r += 32) sum += x[r * ld + c];
-    sums[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y == 0 && c < columns) {
-        for (int j = 1; j < 32; j++) sum += sums[j][threadIdx.x];
-        out[c] = (REAL)sum;
-    }
+    COLUMN_SUM(x[r * ld + c])
 }
 
 // --- Elementwise: y from x, or dx from y and dy; one thread an element ---------------------------
@@ -249,6 +252,136 @@ FORWARD(sigmoid, (REAL)0.5 * tanh((REAL)0.5 * x) + (REAL)0.5)
 BACKWARD(sigmoid_backward, dy * y * (1 - y))
 FORWARD(tanh_forward, tanh(x))
 BACKWARD(tanh_backward, dy * (1 - y * y))
+
+// --- Activations of networks: of x, with a constant k; the slope may be of y instead --------------
+
+#define ACTIVATION(name, value, slope)                                                            \
+    extern "C" __global__ void name(i64 rows, i64 columns, const REAL *xs, i64 x_ld, double k,    \
+                                    REAL *ys, i64 y_ld) {                                         \
+        ELEMENT                                                                                   \
+        REAL x = xs[r * x_ld + c];                                                                \
+        ys[r * y_ld + c] = value;                                                                 \
+    }                                                                                             \
+    extern "C" __global__ void name##_backward(i64 rows, i64 columns, const REAL *xs, i64 x_ld,   \
+                                               double k, const REAL *dys, i64 dy_ld, REAL *dxs,   \
+                                               i64 dx_ld) {                                       \
+        ELEMENT                                                                                   \
+        REAL x = xs[r * x_ld + c];                                                                \
+        dxs[r * dx_ld + c] = (slope) * dys[r * dy_ld + c];                                        \
+    }
+
+__device__ REAL sigmoid_of(REAL x) { return (REAL)0.5 * tanh((REAL)0.5 * x) + (REAL)0.5; }
+__device__ REAL normal_cdf(REAL x) { return (REAL)0.5 * erfc(x * (REAL)-0.70710678118654752); }
+__device__ REAL inner_tanh(REAL x) {
+    return tanh((REAL)0.79788456080286536 * x * (1 + (REAL)0.044715 * x * x));
+}
+
+ACTIVATION(leaky_relu, x > 0 ? x : (REAL)k * x, x > 0 ? (REAL)1 : (REAL)k)
+ACTIVATION(elu, x > 0 ? x : (REAL)k * expm1(x), x > 0 ? (REAL)1 : x + (REAL)k)  // its slope from y
+ACTIVATION(silu, x * sigmoid_of(x), sigmoid_of(x) * (1 + x * (1 - sigmoid_of(x))))
+ACTIVATION(gelu, x * normal_cdf(x),
+           normal_cdf(x) + x * (REAL)0.39894228040143268 * exp((REAL)-0.5 * x * x))
+ACTIVATION(gelu_tanh, (REAL)0.5 * x * (1 + inner_tanh(x)),
+           (REAL)0.5 * (1 + inner_tanh(x) +
+                        x * (1 - inner_tanh(x) * inner_tanh(x)) * (REAL)0.79788456080286536 *
+                            (1 + (REAL)0.134145 * x * x)))
+ACTIVATION(softplus, log1p(exp(-fabs(x))) + (x <= 0 ? (REAL)0 : x), sigmoid_of(x))
+
+// With a number for each column: scaled, scaled and shifted, or scaled below 0 alone.
+extern "C" __global__ void scale_shift(i64 rows, i64 columns, const REAL *xs, i64 x_ld,
+                                       const REAL *weight, const REAL *bias, REAL *ys, i64 y_ld) {
+    ELEMENT
+    ys[r * y_ld + c] = xs[r * x_ld + c] * weight[c] + (bias ? bias[c] : (REAL)0);
+}
+
+extern "C" __global__ void scale_below(i64 rows, i64 columns, const REAL *xs, i64 x_ld,
+                                       const REAL *weight, const REAL *dys, i64 dy_ld, REAL *dxs,
+                                       i64 dx_ld) {
+    ELEMENT
+    REAL dy = dys[r * dy_ld + c];
+    dxs[r * dx_ld + c] = xs[r * x_ld + c] > 0 ? dy : weight[c] * dy;
+}
+
+extern "C" __global__ void __launch_bounds__(1024)
+    column_products(i64 rows, i64 columns, const REAL *xs, i64 x_ld, const REAL *dys, i64 dy_ld,
+                    i64 below, REAL *out) {
+    COLUMN_SUM((below && xs[r * x_ld + c] > 0 ? (REAL)0 : xs[r * x_ld + c]) * dys[r * dy_ld + c])
+}
+
+// --- Normalisation: a block for each row and group of (B, P, G, n), contiguous --------------------
+
+#define EACH_OF_GROUP                                                                             \
+    i64 start = blockIdx.x / (unsigned)groups * pixels * groups * n + blockIdx.x % (unsigned)groups * n; \
+    for (i64 j = threadIdx.x; j < pixels * n; j += THREADS)
+#define AT (start + j / n * groups * n + j % n)
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    normalise(i64 pixels, i64 groups, i64 n, const REAL *x, double eps, REAL *xhat, REAL *inverse) {
+    double sum = 0, squares = 0, count = (double)(pixels * n);
+    { EACH_OF_GROUP sum += x[AT]; }
+    double mean = block_sum(sum) / count;
+    { EACH_OF_GROUP squares += (x[AT] - mean) * (x[AT] - mean); }
+    double r = 1 / sqrt(block_sum(squares) / count + eps);
+    if (threadIdx.x == 0) inverse[blockIdx.x] = (REAL)r;
+    { EACH_OF_GROUP xhat[AT] = (REAL)((x[AT] - mean) * r); }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    normalise_backward(i64 pixels, i64 groups, i64 n, const REAL *g, const REAL *xhat,
+                       const REAL *inverse, REAL *dx) {
+    double sum = 0, shares = 0, count = (double)(pixels * n);
+    { EACH_OF_GROUP sum += g[AT], shares += (double)g[AT] * xhat[AT]; }
+    double mean = block_sum(sum) / count, share = block_sum(shares) / count;
+    { EACH_OF_GROUP dx[AT] = (REAL)((g[AT] - mean - xhat[AT] * share) * inverse[blockIdx.x]); }
+}
+
+// --- Convolutions: numbers put where a product wants them; one thread for each that is written ----
+
+#define PLACE(size)                                                                               \
+    i64 i = (i64)blockIdx.x * THREADS + threadIdx.x;                                              \
+    if (i >= (size)) return;                                                                      \
+    i64 rest = i;
+#define NEXT(name, length)                                                                        \
+    i64 name = rest % (length);                                                                   \
+    rest /= (length);
+
+extern "C" __global__ void pad(i64 size, const REAL *x, i64 H, i64 W, i64 C, i64 top, i64 left,
+                               i64 high, i64 wide, REAL *padded) {
+    PLACE(size) NEXT(c, C) NEXT(q, wide) NEXT(r, high)
+    bool inside = r >= top && r < top + H && q >= left && q < left + W;
+    padded[i] = inside ? x[((rest * H + r - top) * W + q - left) * C + c] : (REAL)0;
+}
+
+extern "C" __global__ void patches(i64 size, const REAL *x, i64 H, i64 W, i64 C, i64 down,
+                                   i64 across, i64 h, i64 w, i64 kh, i64 kw, REAL *cols) {
+    PLACE(size) NEXT(c, C) NEXT(v, kw) NEXT(u, kh) NEXT(q, w) NEXT(r, h)
+    cols[i] = x[((rest * H + r * down + u) * W + q * across + v) * C + c];
+}
+
+extern "C" __global__ void spread(i64 size, const REAL *blocks, i64 n, i64 m, i64 sh, i64 sw,
+                                  i64 C, i64 top, i64 left, i64 H, i64 W, REAL *x) {
+    PLACE(size) NEXT(c, C) NEXT(q, W) NEXT(r, H)
+    i64 R = r + top, Q = q + left;
+    x[i] = blocks[((((rest * n + R / sh) * m + Q / sw) * sh + R % sh) * sw + Q % sw) * C + c];
+}
+
+extern "C" __global__ void by_patch(i64 size, const REAL *weight, i64 C, i64 kh, i64 kw, REAL *out) {
+    PLACE(size) NEXT(c, C) NEXT(v, kw) NEXT(u, kh)
+    out[i] = weight[((rest * C + c) * kh + u) * kw + v];
+}
+
+extern "C" __global__ void from_patch(i64 size, const REAL *rows, i64 C, i64 kh, i64 kw, REAL *out) {
+    PLACE(size) NEXT(v, kw) NEXT(u, kh) NEXT(c, C)
+    out[i] = rows[((rest * kh + u) * kw + v) * C + c];
+}
+
+extern "C" __global__ void by_block(i64 size, const REAL *weight, i64 A, i64 C, i64 kh, i64 kw,
+                                    i64 mh, i64 mw, i64 sh, i64 sw, REAL *out) {
+    PLACE(size) NEXT(c, C) NEXT(v, sw) NEXT(u, sh) NEXT(a, A) NEXT(r, mw) NEXT(t, mh)
+    i64 row = sh * (mh - 1 - t) + u, column = sw * (mw - 1 - r) + v;
+    bool inside = row < kh && column < kw;
+    out[i] = inside ? weight[((a * C + c) * kh + row) * kw + column] : (REAL)0;
+}
 
 // --- Reparameterization --------------------------------------------------------------------------
 

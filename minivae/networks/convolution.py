@@ -82,6 +82,12 @@ def by_patch(weight: Any, out: Any) -> Any:
     return out
 
 
+def from_patch(rows: Any, out: Any) -> Any:
+    """Overwrite out (A, C, kh, kw) with rows (A, kh, kw, C)."""
+    out[...] = rows.transpose(0, 3, 1, 2)
+    return out
+
+
 def by_block(weight: Any, out: Any) -> Any:
     """Overwrite out (mh, mw, A, sh, sw, C) with weight (A, C, kh, kw), for products that go up.
 
@@ -98,6 +104,13 @@ def by_block(weight: Any, out: Any) -> Any:
             place = out[t, r, :, : rows.shape[2], : rows.shape[3]]
             np.copyto(place, rows.transpose(0, 2, 3, 1))
     return out
+
+
+def add_bias(y: Any, bias: Any, row: Any) -> Any:
+    """Add the bias (C,) to the channels of y (B, P C), by whole rows (P, C), overwritten."""
+    row[...] = bias
+    y += row.reshape(-1)
+    return y
 
 
 # --- The layers ----------------------------------------------------------------------------------
@@ -120,7 +133,9 @@ class _Convolution(Layer):
         settings: dict[str, Any],
     ) -> None:
         super().__init__({"weight": (*channels, *kernel), "bias": (biases,)}, **settings)
-        self.formulas_here = self.backend.twins(pad, patches, spread, by_patch, by_block)
+        self.formulas_here = self.backend.twins(
+            pad, patches, spread, by_patch, from_patch, by_block, add_bias
+        )
         self.scratch = Buffers(self.backend, private=True)  # what does not depend on the batch
         self.channels, self.kernel, self.stride = channels, kernel, stride
         self.padding, self.large, self.small = padding, large, small
@@ -203,9 +218,7 @@ class _Convolution(Layer):
         """Add the bias to y (B, pixels times channels), whole rows at a time."""
         bias = self.params["bias"]
         row = self.scratch.get("bias", y.shape[1] // len(bias), len(bias), bias.dtype)
-        row[...] = bias
-        y += row.reshape(-1)
-        return y
+        return self.formulas_here.add_bias(y, bias, row)
 
     def _gradients(self, small: Any, cols: Any, dy: Any, part: slice) -> None:
         rows, units = self.within("weight", part), self.within("bias", part)
@@ -219,7 +232,7 @@ class _Convolution(Layer):
             else:
                 flat = self.scratch.get("dweight", a, kh * kw * c, dweight.dtype)[rows]
                 self.formulas.linear_backward_weight(cols, few, flat)
-                dweight[...] = flat.reshape(-1, kh, kw, c).transpose(0, 3, 1, 2)
+                self.formulas_here.from_patch(flat.reshape(-1, kh, kw, c), dweight)
         if units is not None:
             dbias = self.grads["bias"][units]
             dy = dy.reshape(-1, self.own_shapes["bias"][0])[:, units]

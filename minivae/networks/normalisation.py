@@ -48,6 +48,11 @@ def normalise_backward(g: Array, xhat: Array, inverse: Array, dx: Array) -> Arra
     return dx
 
 
+def scale(x: Array, weight: Array, y: Array) -> Array:
+    """Overwrite y (N, C) with weight x, weight (C,)."""
+    return np.multiply(x, weight, out=y)
+
+
 def scale_shift(xhat: Array, weight: Array, bias: Array, y: Array) -> Array:
     """Overwrite y (N, C) with weight xhat + bias, both (C,)."""
     np.multiply(xhat, weight, out=y)
@@ -80,7 +85,7 @@ class GroupNorm(Layer):
             raise ArgumentError(f"{num_channels} channels cannot be cut into {num_groups} groups")
         super().__init__({"weight": (num_channels,), "bias": (num_channels,)}, **settings)
         self.own = self.backend.twins(
-            normalise, normalise_backward, scale_shift, scale_backward_weight
+            normalise, normalise_backward, scale, scale_shift, scale_backward_weight
         )
         self.groups, self.channels, self.eps = num_groups, num_channels, eps
 
@@ -106,7 +111,7 @@ class GroupNorm(Layer):
     def backward_input(self, dy: Any) -> Any:
         """Return dx, of dy's shape."""
         self.dy, g, dx = dy, self.like("g", dy), self.like("dx", dy)
-        np.multiply(self._flat(dy), self.params["weight"], out=self._flat(g))
+        self.own.scale(self._flat(dy), self.params["weight"], self._flat(g))
         self.own.normalise_backward(
             self._grouped(g),
             self._grouped(self.xhat),
