@@ -176,14 +176,16 @@ def gaussian_kl(
 def bernoulli_log_likelihood(logits: Array, x: Array, out: Array) -> Array:
     """Overwrite out (B,) with log p(x|logits) of each image, in nats.
 
-    x l - softplus(l), with softplus(l) = max(l, 0) + log(1 + e^-|l|).
+    x l - softplus(l), with softplus(l) = max(l, 0) + log(1 + e^-|l|). The sum of a row's logarithms
+    is taken of products, since 1 + e^-|l| lies in [1, 2]; what a tiny e^-|l| loses in it, at most
+    half a rounding of 1, is less than what the sum itself does.
     """
     rest = np.abs(logits)
     np.negative(rest, out=rest)
     np.exp(rest, out=rest)
-    np.log1p(rest, out=rest)
+    rest += 1
     np.einsum("bd,bd->b", x, logits, out=out)
-    out -= np.add.reduce(rest, axis=1)
+    out -= _row_sums_of_logs(rest)
     out -= np.add.reduce(relu(logits, rest), axis=1)
     return out
 
@@ -216,6 +218,22 @@ def _sum_of_logs(a: Array) -> float:
         products = np.multiply.reduce(a[first : first + FACTORS], axis=0)
         total += _sum(np.log(products, out=products))
     return total
+
+
+def _row_sums_of_logs(a: Array) -> Array:
+    """Sums of log(a) over each row, for entries in [1, 2], which are overwritten.
+
+    Four times the second half is multiplied onto the first, and an odd column onto column 0: no
+    product has more than 3^4 factors, and 2^81 is a float32.
+    """
+    for _ in range(4):
+        half, odd = divmod(a.shape[1], 2)
+        if half:
+            a[:, :half] *= a[:, half : 2 * half]
+            if odd:
+                a[:, 0] *= a[:, -1]
+            a = a[:, :half]
+    return np.add.reduce(np.log(a, out=a), axis=1)
 
 
 # --- Adam (Kingma and Ba 2015, algorithm 1) ----------------------------------------------------
