@@ -221,7 +221,7 @@ def _sum_of_logs(a: Array) -> float:
 
 
 def _row_sums_of_logs(a: Array) -> Array:
-    """Sums of log(a) over each row, for entries in [1, 2], which are overwritten.
+    """Return the sums of log(a) over each row, for entries in [1, 2], which are overwritten.
 
     Four times the second half is multiplied onto the first, and an odd column onto column 0: no
     product has more than 3^4 factors, and 2^81 is a float32.
