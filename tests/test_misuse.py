@@ -138,7 +138,7 @@ WRITABLE = {"markup", "text", "dashes", "undecodable", "digits", "list", "colon"
 CLI_FINE = {
     "out html png plot jacobian folder": WRITABLE,
     "seed": {"0", "huge"},
-    "row plus minus quantile free_bits beta validation": {"0", "digits"},
+    "row plus minus quantile free_bits beta validation dropout": {"0", "digits"},
     "free_bits clip lr": {"1.5", "huge"},  # what comes of it is said in training
     "beta": {"huge"},
     "limit count": {"huge"},  # as many as there are
