@@ -25,9 +25,10 @@ ROOT = Path(__file__).parents[1]
                 reason="two processes need a fork, and a core each",
             ),
         ),
-        (
+        pytest.param(
             "peers.py --only minivae,products --threads 2 --batches 16 --rounds 1 --images 32",
             "| products alone |",
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -20,6 +20,7 @@ def gpu(monkeypatch):
     return gpu
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_it_runs_its_parts_on_the_host(tmp_path):
     out = tmp_path / "results.jsonl"

@@ -99,7 +99,7 @@ def position(run):
 
 
 def test_kills(reference, tmp_path):
-    crash(reference, tmp_path, 3, seed=1)
+    crash(reference, tmp_path, 2, seed=1)
 
 
 @pytest.mark.slow

@@ -195,7 +195,7 @@ PAGES = [  # what is replaced on a right page, and what must be said
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", thinned(PAGES, 3), ids=lambda case: f"{case[0]}: {case[2]}")
+@pytest.mark.parametrize("case", thinned(PAGES, 6), ids=lambda case: f"{case[0]}: {case[2]}")
 def test_a_page_with_a_fault_is_told_what_comes_out(case, tmp_path, sandbox):
     number, right, wrong, words = case
     one = answer(tmp_path, number)
@@ -249,7 +249,7 @@ def test_the_wiring_of_own_parts_gives_the_gradient_of_minivaes_step(folder):
 
 
 @each
-@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_catalogues_mistakes_are_named(exercise, verdict, every):
     for mistake in exercise.mistakes[::every]:
         found = verdict(exercise.number, {mistake.blank: mistake.wrong})

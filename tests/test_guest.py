@@ -50,7 +50,9 @@ def begun(steps=3, threads=2, **settings):
 
 
 @pytest.mark.parametrize("reaper", ["nobody", "the system", "the application"])
-@pytest.mark.parametrize("moment", ["in a step", "between epochs"])
+@pytest.mark.parametrize(
+    "moment", ["in a step", pytest.param("between epochs", marks=pytest.mark.slow)]
+)
 def test_a_member_that_is_killed(tmp_path, reaper, moment):
     """One error, whoever collects the dead; the state from before the step can be saved."""
     handler = {

@@ -63,7 +63,7 @@ def invoke(arguments, code=0):
     return result.output
 
 
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
+@pytest.mark.parametrize("name", thinned(NAMES, 2), ids=ascii)
 def test_every_command_that_shows_a_name(trained, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     data = tmp_path / f"{name}.npz"

@@ -29,7 +29,7 @@ def data():
         (1, {}),
         (2, {}),
         (3, {"binarize": "sampled", "accumulate": 3}),
-        (1, {"beta": 0.5, "dtype": "float64"}),
+        pytest.param(1, {"beta": 0.5, "dtype": "float64"}, marks=pytest.mark.slow),
     ],
 )
 def test_from_every_step(tmp_path, data, threads, settings):
