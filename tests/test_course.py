@@ -1,9 +1,12 @@
 """The course: files that differ by student, marks that are right, and nothing of anybody's lost."""
 
+import ast
 import csv
 import json
 import re
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -95,6 +98,24 @@ def test_the_key_gets_all_marks(course):
     assert "100 %" in Path("grades/report.md").read_text()
 
 
+def test_one_parses_at_a_time(course, monkeypatch):
+    """Python 3.11's parser fails in two threads at once (its issue 106905); two mark a class."""
+    parse, inside, most, threads = ast.parse, [], [], set()
+
+    def slow(*arguments, **named):
+        inside.append(1)
+        most.append(len(inside))
+        threads.add(threading.get_ident())
+        time.sleep(0.001)
+        inside.pop()
+        return parse(*arguments, **named)
+
+    monkeypatch.setattr(ast, "parse", slow)
+    done = command("grade", "c/students")
+    assert done.exit_code == 0, done.output
+    assert len(threads) == 2 and max(most) == 1
+
+
 def test_marks_and_the_report_of_a_class_with_mistakes(course):
     half = ("beta * scale * 0.5 * np.expm1(logvar)", "beta * scale * np.expm1(logvar)")
     for student in ("Ada", "Bo"):
@@ -176,6 +197,8 @@ def test_what_cannot_be_marked_or_made_is_one_line(folder):
     Path("twice.txt").write_text("Ada\nada\n")
     Path("none.txt").write_text("\n")
     Path("text.json").write_text("{}")
+    Path("deep.json").write_text("[" * 5000)
+    Path("names.json").write_text('{"seed": 1, "exercises": [1], "students": [["a"]]}')
     Path("full").mkdir()
     Path("full/mine").write_text("mine")
     Path("in/Bo").mkdir()
@@ -186,7 +209,10 @@ def test_what_cannot_be_marked_or_made_is_one_line(folder):
         (["grade", "full"], "holds no submissions"),
         (["grade", "in", "--out", "full"], "stays as it is"),
         (["grade", "in", "--out", "in/grades"], "lies among the submissions"),
-        (["grade", "in", "--course", "text.json"], "is no course.json"),
+        *(
+            (["grade", "in", "--course", f"{name}.json"], "is no course.json")
+            for name in ("text", "deep", "names")
+        ),
         (["new", "full", "--seed", 1, "--count", 2], "stays as it is"),
         (["new", "c", "--seed", 1, "--students", "names.txt"], "no name for a folder"),
         (["new", "c", "--seed", 1, "--students", "twice.txt"], "the same name"),

@@ -605,6 +605,8 @@ def test_a_blank_left_is_no_try(folder):
         ("def relu(:\n", "is not Python yet, line 1", "SyntaxError"),
         ("x = 1\n  y = 2\n", "line 2", "IndentationError"),
         ("x = '\0'", "is not Python", ""),
+        (f"x = {'-' * 2000}1", "nested more than 100 deep", ""),  # ends the parser
+        (f"x = {'-' * 150}1", "nested more than 100 deep", ""),
         ("import scipy.no_such\n", "ModuleNotFoundError when it is run", "line 1, in <module>"),
         ("import no_such_thing\n", "line 1: imports no_such_thing", ""),
         ("raise SystemExit(3)\n", "SystemExit when it is run", "line 1"),

@@ -10,6 +10,7 @@ import ast
 import collections
 import csv
 import io
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -76,8 +77,11 @@ def grade(
             raise MinivaeError(f"{shown(folder)} holds no exercise_*.py in any of its folders")
     missing = sorted(set(found.students) - set(names))
 
+    turn = threading.Lock()  # Python 3.11's parser fails in two threads at once
+
     def mark(name: str) -> tuple[str, Marks]:
-        marks = _student(folder / name, name, found)
+        with turn:  # that a sandbox lets go of while it waits for its child
+            marks = _student(folder / name, name, found, turn)
         got, of = total(marks)
         tell(f"{shown(name)}: {got:g} of {of}")
         return name, marks
@@ -94,9 +98,9 @@ def total(marks: Marks) -> tuple[float, int]:
     return round(sum(one.got for one in marks.values()), 2), sum(one.of for one in marks.values())
 
 
-def _student(folder: Path, name: str, course: Course) -> Marks:
+def _student(folder: Path, name: str, course: Course, turn: threading.Lock | None = None) -> Marks:
     marks: Marks = {}
-    with Sandbox(seconds=SECONDS) as sandbox:  # of this student's own: nothing is left behind
+    with Sandbox(seconds=SECONDS, turn=turn) as sandbox:  # nothing is left
         for number in course.exercises:
             one = find(number)
             marks[str(number)] = mark = Mark(len(one.blanks) or PAGE)

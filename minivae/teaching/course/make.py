@@ -104,7 +104,9 @@ def read(path: Path) -> Course:
         course = Course(found["seed"], tuple(found["exercises"]), tuple(found["students"]))
         if not isinstance(course.seed, int) or not all(find(n) for n in course.exercises):
             raise ValueError
-    except (OSError, ValueError, KeyError, TypeError):
+        if not all(isinstance(name, str) for name in course.students):
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise MinivaeError(f"{shown(path)} is no {FILE} of minivae course new") from None
     return course
 

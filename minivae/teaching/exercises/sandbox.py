@@ -83,11 +83,15 @@ class Outcome:
 class Sandbox:
     """A child process that tries answers one after another, and a new one when it has died.
 
-    Use it in a `with` block. It is started when it is first asked.
+    Use it in a `with` block. It is started when it is first asked. `turn` is a lock that the
+    caller holds; others have it while the child is waited for.
     """
 
-    def __init__(self, seconds: float = SECONDS, module: str = "tried") -> None:
+    def __init__(
+        self, seconds: float = SECONDS, module: str = "tried", turn: threading.Lock | None = None
+    ) -> None:
         self.seconds, self.module = seconds, f"minivae.teaching.exercises.{module}"
+        self.turn = turn
         self.child: subprocess.Popen | None = None
 
     def __enter__(self) -> Sandbox:
@@ -108,7 +112,10 @@ class Sandbox:
         try:
             child.stdin.write(json.dumps(sent) + "\n")
             child.stdin.flush()
-            for line in child.stdout:
+            while True:
+                line = self._line(child)
+                if not line:
+                    break
                 if token in line:
                     found = json.loads(line)
                     if "last" in found:  # the child ends itself
@@ -123,6 +130,16 @@ class Sandbox:
         if hung or child.returncode == -getattr(signal, "SIGXCPU", 0):
             return Outcome(failure=Failure("hung", f"did not end within {self.seconds:g} seconds"))
         return Outcome(failure=Failure("died", "ended its own process before it was judged"))
+
+    def _line(self, child: subprocess.Popen) -> str:
+        """Return what the child says next, "" at its end; others have their turn meanwhile."""
+        if self.turn is None:
+            return child.stdout.readline()
+        self.turn.release()
+        try:
+            return child.stdout.readline()
+        finally:
+            self.turn.acquire()
 
     def _child(self) -> subprocess.Popen:
         if self.child is None or self.child.poll() is not None:

@@ -14,6 +14,8 @@ from types import ModuleType
 from minivae.errors import MinivaeError
 from minivae.teaching.exercises.catalogue import BLANK, Exercise
 
+NESTING = 100  # levels of a file's syntax; the solutions have up to 13
+
 
 class ExerciseError(MinivaeError):
     """An answer that cannot be tried: no file, a blank left in, code that fails.
@@ -74,6 +76,10 @@ def read(exercise: Exercise, folder: Path, blanks: bool = False) -> str:
         raise ExerciseError(f"cannot read {path.name}: {error.strerror}") from None
     try:
         tree = ast.parse(source, str(path))
+        if _deeper(tree, NESTING):
+            raise RecursionError
+    except (RecursionError, MemoryError):  # the parser's own limits
+        raise ExerciseError(f"{path.name} is nested more than {NESTING} deep") from None
     except SyntaxError as error:
         text = "".join(traceback.format_exception_only(error))
         raise ExerciseError(
@@ -90,6 +96,14 @@ def read(exercise: Exercise, folder: Path, blanks: bool = False) -> str:
             f"minivae exercise check {exercise.number}"
         )
     return source
+
+
+def _deeper(tree: ast.AST, limit: int) -> bool:
+    """Return whether a tree is deeper than the limit: much walks trees by recursion."""
+    level: list[ast.AST] = [tree]
+    for _ in range(limit):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return bool(level)
 
 
 def empty(tree: ast.AST) -> list[int]:
