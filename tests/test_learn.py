@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from test_lessons import PAGES, blocks, difference
 
-from minivae.cli import main
+from minivae.cli import COMMANDS, main
 from minivae.looking.pages import page
 from minivae.teaching.book import book, notebooks
 from minivae.teaching.book.markdown import Markdown
@@ -192,6 +192,8 @@ def test_help_says_whole_sentences():
     for arguments in ([], ["exercise"]):
         text = CliRunner().invoke(main, [*arguments, "--help"]).output
         assert "..." not in text.partition("Commands:")[2]
+    for name, (_, says) in COMMANDS.items():  # which are not imported for it
+        assert main.commands[name].get_short_help_str(limit=1000) == says
     text = " ".join(CliRunner().invoke(main, ["train", "--help"]).output.split())
     for option in ("--beta", "--latent", "--hidden", "--lr"):
         words = text.partition(f" {option} ")[2].partition("[default")[0]

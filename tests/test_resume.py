@@ -101,8 +101,7 @@ def npz(tmp_path_factory):
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     """Call `minivae train` in this process, without its pictures."""
-    module = sys.modules["minivae.cli.train"]  # as an attribute, `train` is the command
-    monkeypatch.setattr(module, "draw_pictures", lambda *args: None)
+    monkeypatch.setattr("minivae.cli.train.draw_pictures", lambda *args: None)
 
     def call(*args, status=0):
         result = CliRunner().invoke(

@@ -241,7 +241,7 @@ def test_directory_without_permission(tmp_path):
 
 
 def test_numbers_that_go_wrong_keep_the_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["minivae.cli.train"], "draw_pictures", lambda *args: None)
+    monkeypatch.setattr("minivae.cli.train.draw_pictures", lambda *args: None)
     run, file = tmp_path / "run", runs.npz(tmp_path)
     arguments = ["train", "--data", str(file), *map(str, runs.SMALL), "--out", str(run)]
     assert CliRunner().invoke(main, [*arguments, "--epochs", "1"]).exit_code == 0

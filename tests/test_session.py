@@ -1,7 +1,6 @@
 """Runs from Python and side by side: train, stop, go on; History, Run, compare, grids, logs."""
 
 import gc
-import importlib
 import json
 import os
 import signal
@@ -160,7 +159,7 @@ def one_picture():
     """Draw one picture of a run, in no time: others are of another test."""
     with pytest.MonkeyPatch.context() as patch:
         draw = lambda folder, run: plots.save_grid(folder / "x.png", DATA.pixels(), (6, 6), 8)  # noqa: E731
-        patch.setattr(importlib.import_module("minivae.cli.train"), "draw_pictures", draw)
+        patch.setattr("minivae.cli.train.draw_pictures", draw)
         yield
 
 

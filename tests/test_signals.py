@@ -120,7 +120,7 @@ def test_interrupted_before_the_training(tmp_path, monkeypatch):
 
 
 def test_handlers_are_put_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["minivae.cli.train"], "draw_pictures", lambda *args: None)
+    monkeypatch.setattr("minivae.cli.train.draw_pictures", lambda *args: None)
     before = [signal.getsignal(number) for number in SIGNALS]
     during = []
     monkeypatch.setattr(

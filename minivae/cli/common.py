@@ -5,20 +5,44 @@ No command is defined here.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from minivae.errors import MinivaeError, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Lazy(Mapping):
+    """Commands by name, each imported when it is first asked for.
+
+    `table` has for each name its module in this folder and the first sentence of its help.
+    """
+
+    def __init__(self, table: dict[str, tuple[str, str]]) -> None:
+        self.table = table
+
+    def __getitem__(self, name: str) -> click.Command:
+        """Return a command."""
+        return getattr(import_module(f"minivae.cli.{self.table[name][0]}"), name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(self.table)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.table)
 
 
 class Commands(click.Group):
@@ -30,10 +54,10 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each command does: the whole first sentence, on as many lines as it takes."""
-        rows = [
-            (name, command.get_short_help_str(limit=1000))
-            for name, command in self.commands.items()
-        ]
+        if isinstance(self.commands, Lazy):
+            rows = [(name, says) for name, (_, says) in self.commands.table.items()]
+        else:
+            rows = [(name, one.get_short_help_str(1000)) for name, one in self.commands.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -81,14 +105,13 @@ def _printable_errors() -> Iterator[None]:
 class PathName(click.Path):
     """A path; an empty text, as of a variable of the shell that is not set, is none."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(path_type=Path, **settings)
-
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return the path."""
+        from pathlib import Path
+
         if str(value) == "" or "\0" in str(value):
             self.fail(f"{value!a} is no path", param, ctx)
-        return super().convert(value, param, ctx)
+        return Path(super().convert(value, param, ctx))
 
 
 class Widths(click.ParamType):
@@ -159,6 +182,8 @@ def say(line: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on standard output."""
+    import json
+
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
