@@ -6,7 +6,7 @@
 
 File number i of a format is the same on every machine with the same NumPy and zlib. Each is loaded
 in this process; the script exits with status 1 if any file raised another error than the project's
-own, took more than 2 s, or had more memory allocated (as tracemalloc sees it: NumPy's arrays and
+own, took more than 2 s of the processor's time, or had more memory allocated (as tracemalloc sees it: NumPy's arrays and
 Python's objects) than its format's limit. A crash would end the script: it has no net.
 
 What loads must be right: data sets uint8 or floats in [0, 1] with the promised shapes; of formats
@@ -282,7 +282,7 @@ def attack(kind, first, count, folder):
         outcome, fault = "loaded", ""
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             found = load(kind, folder, content)
             if same_as is not None and not all(map(np.array_equal, found, expected[same_as])):
@@ -293,7 +293,7 @@ def attack(kind, first, count, folder):
                 fault = f"message is not one line naming the file: {error!r}"
         except Exception as error:
             fault = f"{type(error).__name__}: {error}"
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         peak = tracemalloc.get_traced_memory()[1] - before
         if seconds > SECONDS:
             fault = fault or f"took {seconds:.1f} s"

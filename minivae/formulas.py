@@ -142,13 +142,7 @@ def bernoulli_nll(logits: Array, x: Array, scale: float, dlogits: Array) -> floa
     """
     larger = relu(logits, np.empty_like(logits))
     value = _sum(larger) - float(np.vdot(x, logits))
-    np.negative(logits, out=dlogits)
-    with np.errstate(over="ignore"):  # below l = -88, e^-l is infinite and s rightly 0
-        np.exp(dlogits, out=dlogits)
-    dlogits += 1
-    np.divide(1, dlogits, out=dlogits)
-    np.subtract(1, dlogits, out=larger)
-    np.maximum(larger, dlogits, out=larger)
+    _sigmoid_of_both(logits, dlogits, larger)
     value -= _sum_of_logs(larger)
 
     dlogits -= x
@@ -173,21 +167,31 @@ def gaussian_kl(
     return 0.5 * scale * value
 
 
-def bernoulli_log_likelihood(logits: Array, x: Array, out: Array) -> Array:
-    """Overwrite out (B,) with log p(x|logits) of each image, in nats.
+def bernoulli_log_likelihood(
+    logits: Array, x: Array, out: Array, mean: Array | None = None
+) -> Array:
+    """Overwrite out (B,) with log p(x|logits) of each image, in nats, and mean with sigmoid(l).
 
-    x l - softplus(l), with softplus(l) = max(l, 0) + log(1 + e^-|l|). The sum of a row's logarithms
-    is taken of products, since 1 + e^-|l| lies in [1, 2]; what a tiny e^-|l| loses in it, at most
-    half a rounding of 1, is less than what the sum itself does.
+    x l - softplus(l), with softplus(l) = max(l, 0) - log sigmoid(|l|), as in `bernoulli_nll`. From
+    the mean follows the gradient, x - sigmoid(l).
     """
-    rest = np.abs(logits)
-    np.negative(rest, out=rest)
-    np.exp(rest, out=rest)
-    rest += 1
+    larger = np.empty_like(logits)
+    _sigmoid_of_both(logits, np.empty_like(logits) if mean is None else mean, larger)
     np.einsum("bd,bd->b", x, logits, out=out)
-    out -= _row_sums_of_logs(rest)
-    out -= np.add.reduce(relu(logits, rest), axis=1)
+    out += _row_sums_of_logs(larger)
+    out -= np.add.reduce(relu(logits, larger), axis=1)
     return out
+
+
+def _sigmoid_of_both(logits: Array, s: Array, larger: Array) -> None:
+    """Overwrite s with sigmoid(l), and larger with sigmoid(|l|), the larger of s and 1 - s."""
+    np.negative(logits, out=s)
+    with np.errstate(over="ignore"):  # below l = -88, e^-l is infinite and s rightly 0
+        np.exp(s, out=s)
+    s += 1
+    np.divide(1, s, out=s)
+    np.subtract(1, s, out=larger)
+    np.maximum(larger, s, out=larger)
 
 
 def gaussian_kl_each(mu: Array, logvar: Array, out: Array) -> Array:
@@ -221,10 +225,10 @@ def _sum_of_logs(a: Array) -> float:
 
 
 def _row_sums_of_logs(a: Array) -> Array:
-    """Return the sums of log(a) over each row, for entries in [1, 2], which are overwritten.
+    """Return the sums of log(a) over each row, for entries in [1/2, 1], which are overwritten.
 
     Four times the second half is multiplied onto the first, and an odd column onto column 0: no
-    product has more than 3^4 factors, and 2^81 is a float32.
+    product has more than 3^4 factors, and 2^-81 is a float32.
     """
     for _ in range(4):
         half, odd = divmod(a.shape[1], 2)

@@ -282,7 +282,10 @@ def test_likelihood(f, B, D, dtype, scale):
 
     each, want = frame.empty(B), np.empty(B)
     both_ways(f, lambda: [f.bernoulli_log_likelihood(logits, x, each)])
-    formulas.bernoulli_log_likelihood(wide(logits), wide(x), want)
+    mean, s = frame.empty(B, D), np.empty((B, D))
+    both_ways(f, lambda: [f.bernoulli_log_likelihood(logits, x, each, mean), mean])
+    formulas.bernoulli_log_likelihood(wide(logits), wide(x), want, s)
+    near(mean, s, 6)
     assert np.abs(wide(each) - want).max() <= 4 * np.finfo(dtype).eps * D * pixel
     frame.check()
 
@@ -559,7 +562,7 @@ for Guarded.side in (0, 1):
         f.reparameterize_backward(*(new(B, H) for _ in range(4)))
         f.bernoulli_nll(new(B, H), new(B, H), 1.0, new(B, H))
         f.gaussian_kl(new(B, H), new(B, H), 1.0, 1.0, new(B, H), new(B, H))
-        f.bernoulli_log_likelihood(new(B, H), new(B, H), new(B))
+        f.bernoulli_log_likelihood(new(B, H), new(B, H), new(B), new(B, H))
         f.gaussian_kl_each(new(B, H), new(B, H), new(B, H))
         f.adam(*(new(B * H) for _ in range(4)), 0.9, 0.999, 1e-3, 1e-8)
     vae = VAE(35, (24, 9), 3, backend=CupyBackend(device))

@@ -273,14 +273,19 @@ class CudaFormulas:
         )
         return value
 
-    def bernoulli_log_likelihood(self, logits: Array, x: Array, out: Array) -> Array:
-        """Overwrite out (B,) with log p(x|logits) of each image, in nats."""
+    def bernoulli_log_likelihood(
+        self, logits: Array, x: Array, out: Array, mean: Array | None = None
+    ) -> Array:
+        """Overwrite out (B,) with log p(x|logits) of each image, in nats, and mean with sigmoid."""
         rows, columns = logits.shape
         self.device.launch(
             "bernoulli_log_likelihood",
             (rows,),
             (THREADS,),
-            (columns, logits, row_stride(logits), x, row_stride(x), out),
+            (
+                *(columns, logits, row_stride(logits), x, row_stride(x), out),
+                *(mean, 0 if mean is None else row_stride(mean)),
+            ),
             one_type(logits, x, out),
         )
         return out

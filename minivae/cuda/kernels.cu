@@ -556,13 +556,16 @@ extern "C" __global__ void gaussian_kl(i64 rows, i64 columns, const REAL *mu, i6
     grid_sum(value, 0.5 * scale, blockIdx.x, gridDim.x, partials, arrived, out);
 }
 
-// One block an image.
+// One block an image; where `mean` is given, it becomes sigmoid(l).
 extern "C" __global__ void bernoulli_log_likelihood(i64 columns, const REAL *logits, i64 logits_ld,
-                                                    const REAL *x, i64 x_ld, REAL *out) {
+                                                    const REAL *x, i64 x_ld, REAL *out, REAL *mean,
+                                                    i64 mean_ld) {
     const REAL *l = logits + blockIdx.x * logits_ld, *p = x + blockIdx.x * x_ld;
     double value = 0;
-    for (i64 c = threadIdx.x; c < columns; c += THREADS)
+    for (i64 c = threadIdx.x; c < columns; c += THREADS) {
         value += p[c] * l[c] - (l[c] > 0 ? l[c] : (REAL)0) - log_part(l[c]);
+        if (mean) mean[blockIdx.x * mean_ld + c] = sigmoid_of(l[c]);
+    }
     value = block_sum(value);
     if (threadIdx.x == 0) out[blockIdx.x] = (REAL)value;
 }

@@ -22,14 +22,15 @@ class Bernoulli(Likelihood):
 
     def forward(self, eta: Array, x: Array) -> Array:
         """Return log p(x|eta) of each image, (B,), in nats."""
-        self.given = eta, x
+        self.given = self.like("sigmoid", eta), x
         out = self.backend.empty((len(eta),), eta.dtype)
-        return self.formulas.bernoulli_log_likelihood(eta, x, out)
+        return self.formulas.bernoulli_log_likelihood(eta, x, out, self.given[0])
 
     def backward(self, dlog_p: Array) -> Array:
         """Return deta = dlog_p (x - sigmoid(eta)), from d/dl [x l - softplus(l)]."""
-        eta, x = self.given
-        deta = self.mean(eta)
+        mean, x = self.given
+        deta = self.like("deta", mean)
+        deta[...] = mean
         deta -= x
         deta *= -dlog_p[:, None]
         return deta
