@@ -6,8 +6,9 @@
 
 File number i of a format is the same on every machine with the same NumPy and zlib. Each is loaded
 in this process; the script exits with status 1 if any file raised another error than the project's
-own, took more than 2 s of the processor's time, or had more memory allocated (as tracemalloc sees it: NumPy's arrays and
-Python's objects) than its format's limit. A crash would end the script: it has no net.
+own, took more than 2 s of the processor's time, or had more memory allocated (as tracemalloc sees
+it: NumPy's arrays and Python's objects) than its format's limit. A crash would end the script: it
+has no net.
 
 What loads must be right: data sets uint8 or floats in [0, 1] with the promised shapes; of formats
 with checksums (idx.gz, npz, checkpoint), arrays equal to the ones saved.
