@@ -96,6 +96,7 @@ class Layer:
     kept: ClassVar[tuple[str, ...]] = ()  # attributes, arrays of the batch, that `gradients` reads
     crosses_rows: ClassVar[bool] = False  # whether a row's result depends on the batch's other rows
     splits: ClassVar[bool] = False  # whether `gradients` can compute some rows of a parameter alone
+    uses: int = 1  # how often a row uses a parameter: so much work is its gradient
 
     @typed
     def __init__(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from minivae import VAE, MinivaeError
 from minivae import vae as module
 from minivae.backend import NumpyBackend
-from minivae.training.sharing import parts
+from minivae.training.sharing import ADAM, parts
 
 
 def small(**settings):
@@ -348,6 +348,15 @@ def test_parts_end_with_a_layer_where_they_nearly_do():
     assert parts(vae, 2)[0].stop == vae.parameters.slices["decoder.0.weight"].start
     third = parts(vae, 3)[0].stop  # inside the first weight, far from its ends
     assert third == 784 * (vae.theta.size // 3 // 784)
+
+
+def test_parts_have_equal_work_where_a_decoder_passes_several_draws():
+    vae = VAE(bound="iwae:50")
+    first, second = parts(vae, 2, batch=32)
+    decoder = vae.parameters.slices["decoder.0.weight"].start
+    work = [decoder * (32 + ADAM) + (first.stop - decoder) * (1600 + ADAM),
+            (second.stop - second.start) * (1600 + ADAM)]  # fmt: skip
+    assert first.stop > decoder and abs(work[0] / work[1] - 1) < 0.01
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 50])

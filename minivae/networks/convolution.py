@@ -139,6 +139,7 @@ class _Convolution(Layer):
         self.scratch = Buffers(self.backend, private=True)  # what does not depend on the batch
         self.channels, self.kernel, self.stride = channels, kernel, stride
         self.padding, self.large, self.small = padding, large, small
+        self.uses = small[0] * small[1]
         self._reach = [-(-k // s) for k, s in zip(kernel, stride, strict=True)]  # m
         sizes = zip(padding, stride, large, self._reach, strict=True)
         spans = [(min(p // s, m - 1), -(-(p + size) // s)) for p, s, size, m in sizes]

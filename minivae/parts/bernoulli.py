@@ -29,10 +29,8 @@ class Bernoulli(Likelihood):
     def backward(self, dlog_p: Array) -> Array:
         """Return deta = dlog_p (x - sigmoid(eta)), from d/dl [x l - softplus(l)]."""
         mean, x = self.given
-        deta = self.like("deta", mean)
-        deta[...] = mean
-        deta -= x
-        deta *= -dlog_p[:, None]
+        deta = np.subtract(x, mean, out=self.like("deta", mean))
+        deta *= dlog_p[:, None]
         return deta
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:

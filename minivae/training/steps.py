@@ -115,7 +115,7 @@ class Steps:
         self._uniform = np.empty((self.piece, vae.pixels), np.float32) if source.sampled else None
         self._sum = empty(vae.theta.shape if self.piece < batch_size else (0,), vae.dtype)
         self._room = shared_empty((len(source.rows) if shared else 0,), np.int64)
-        self._parts = parts(vae, self.members)
+        self._parts = parts(vae, self.members, self.piece)
         self._batches: dict[int, Batch] = {}
         self._kind = crew if shared else Crew
         self._crew: Crew = self._kind(self.members)
