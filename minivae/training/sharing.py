@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
 
 def parts(model: Any, n: int, batch: int = 128) -> list[slice]:
-    """Return the model's flat vector cut into n parts of nearly equal work for batches of that size.
+    """Return the model's flat vector cut into n parts of nearly equal work for such batches.
 
     A layer that `splits` is cut between rows of its weight, others not at all. A cut near the end
     of a layer is made there: products of whole layers are quicker.
