@@ -297,7 +297,7 @@ class WeightsOfTheLoss(BrokenVAE):
     @staticmethod
     def bernoulli_log_likelihood(*args: Array) -> Array:
         """Overwrite and return -log p."""
-        return np.negative(f.bernoulli_log_likelihood(*args), out=args[-1])
+        return np.negative(f.bernoulli_log_likelihood(*args), out=args[2])
 
 
 # The fault and what names it: a cause of the gradient check, or a contract.
