@@ -10,6 +10,8 @@ import numpy as np
 import minivae
 from minivae.looking.plots import save_grid
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 vae = minivae.load(sys.argv[1])
 data = minivae.load_data("mnist")
 seven, two = data.test[:2] / 255.0  # the first two test images

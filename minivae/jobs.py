@@ -83,7 +83,7 @@ def anomalies(
     """
     if not 0 <= quantile <= 1:
         raise ArgumentError(f"the quantile must be from 0 to 1, not {quantile}")
-    saved = _opened(run)
+    saved = _untold(run)
     rows, cells = load_rows(data, saved.units, drop, _colours(saved))
     scores, parts = score(saved.vae, rows, samples)
     own = _own(saved)
@@ -132,7 +132,7 @@ def impute(
     DataError
         If the columns are not the run's.
     """
-    saved = _opened(run)
+    saved = _untold(run)
     table = saved.units
     if not isinstance(table, Table):
         raise ArgumentError("only tables have holes: this run was not trained on one")
@@ -187,7 +187,7 @@ def similar(
     rows : dict of str to array, or array (1 + n, D)
         The row itself and then these, as they were read.
     """
-    saved = _opened(run)
+    saved = _untold(run)
     rows, cells = load_rows(data, saved.units, drop, _colours(saved))
     if n < 1:
         raise ArgumentError("n, the number of rows to find, must be at least 1")
@@ -219,7 +219,7 @@ def combine(
         The rows `plus` and then `minus`, each as the model sees it (its reconstruction), and last
         their combination, in the user's units.
     """
-    saved = _opened(run)
+    saved = _untold(run)
     rows, _ = load_rows(data, saved.units, drop, _colours(saved))
     if not len(plus):
         raise ArgumentError("plus, the rows to add, must be one at least")
@@ -241,10 +241,20 @@ def decoded(rows: np.ndarray, units: Any) -> Any:
 def _opened(run: Any) -> checkpoint.Checkpoint:
     where = run.path if isinstance(run, Run) else run
     if isinstance(where, str | os.PathLike):
-        return checkpoint.read(where)
+        where = checkpoint.read(where)
     if not isinstance(where, checkpoint.Checkpoint):
         raise ArgumentError(f"run must be a path, a Run or a Checkpoint, not {said(run)}")
     return where
+
+
+def _untold(run: Any) -> checkpoint.Checkpoint:
+    saved = _opened(run)
+    if saved.vae.condition:
+        raise ArgumentError(
+            "this run's model is told labels, which rows of new data have not: take a run that was "
+            "trained without --condition"
+        )
+    return saved
 
 
 def _colours(saved: checkpoint.Checkpoint) -> tuple[int, ...] | None:

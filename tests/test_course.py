@@ -98,6 +98,12 @@ def test_the_key_gets_all_marks(course):
     assert "100 %" in Path("grades/report.md").read_text()
 
 
+def test_without_the_courses_file_numbers_are_said_to_be_left_out(course):
+    shutil.copytree("c/students", "away/s")
+    done = command("grade", "away/s", "--out", "marks")
+    assert done.exit_code == 0 and "numbers.py is not marked: give --course" in done.stderr
+
+
 def test_one_parses_at_a_time(course, monkeypatch):
     """Python 3.11's parser fails in two threads at once (its issue 106905); two mark a class."""
     parse, inside, most, threads = ast.parse, [], [], set()
@@ -200,12 +206,14 @@ def test_what_cannot_be_marked_or_made_is_one_line(folder):
     Path("deep.json").write_text("[" * 5000)
     Path("names.json").write_text('{"seed": 1, "exercises": [1], "students": [["a"]]}')
     Path("full").mkdir()
+    assert command("new", "whole", "--seed", 1, "--count", 2).exit_code == 0
     Path("full/mine").write_text("mine")
     Path("in/Bo").mkdir()
     Path("in/Bo", find(1).file).write_text("x = 1")
     for arguments, words in (
         (["grade", "empty"], "holds no submissions"),
         (["grade", "nowhere"], "is no folder"),
+        (["grade", "whole"], f"give the submissions, such as {Path('whole/students')}"),
         (["grade", "full"], "holds no submissions"),
         (["grade", "in", "--out", "full"], "stays as it is"),
         (["grade", "in", "--out", "in/grades"], "lies among the submissions"),

@@ -153,6 +153,21 @@ def test_a_trained_model_is_checked_on_data(tmp_path):
     assert "contracts: hold" in result.output
 
 
+@pytest.mark.parametrize("bound", ["iwae:3", "freebits:0.1"])
+def test_a_model_of_another_bound_is_checked(bound, tmp_path):
+    checkpoint.save(tmp_path / "model.npz", VAE(784, hidden=(6,), latent=2, bound=bound))
+    result = run(tmp_path / "model.npz", "--data", "mnist")
+    assert result.exit_code == 0, result.output
+    assert "contracts: hold" in result.output and "KL" not in result.output
+
+
+def test_a_gradient_that_is_right_in_the_mean_alone_is_not_checked(tmp_path):
+    checkpoint.save(tmp_path / "model.npz", VAE(784, hidden=(6,), latent=2, bound="dreg:3"))
+    result = run(tmp_path / "model.npz", "--data", "mnist")
+    assert result.exit_code == 1 and "those of an iwae run they can" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_the_plot_shows_the_valley(file, tmp_path):
     from minivae.gradcheck.target import load_class, make
     from minivae.gradcheck.valley import STEPS, valley

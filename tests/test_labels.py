@@ -173,6 +173,7 @@ def test_the_commands(tmp_path):
     assert len(set(drawn)) == 3
     run("sample", out, "--label", 7, *picture, fails="label 7 is none that the model was trained")
     run("manifold", out, *picture, fails="takes labels: say which, by --label 7")
+    run("similar", out, "--data", tmp_path / "d.npz", "--row", 1, fails="without --condition")
     run("trace", out, fails="the trace knows widths")
     run("evaluate", out, "--samples", 2)
     run("encode", out, "--out", tmp_path / "e.npz")

@@ -194,6 +194,11 @@ def test_a_grid_trains_a_run_for_each_choice_and_goes_on(grid):
     assert len(minivae.Run(one).history) == 3
 
 
+def test_draws_need_a_bound_that_takes_them():
+    done = invoke("train", "--samples", 5, code=2)
+    assert done.stderr.endswith("--samples is for --bound iwae, stl or dreg, not elbo\n")
+
+
 @pytest.mark.parametrize("text", ["lr", "nothing=1", "out=a,b", "lr=fast", "set=lr=1"])
 def test_what_cannot_be_set(text, tmp_path):
     done = invoke("train", "--out", tmp_path / "g", "--set", text, code=2)
@@ -222,6 +227,14 @@ def test_compare_lays_runs_side_by_side(grid, tmp_path):
     assert "curves.png is not" in done.stderr and (tmp_path / "c.png").stat().st_size > 1000
     assert done.stdout.splitlines()[0].split()[:3] == ["run", "hidden", "lr"]
     assert "train one" in invoke("compare", tmp_path / "none", code=1).stderr
+    assert json.loads(invoke("compare", folder, "--json").stdout) == rows  # the grid by its name
+
+
+def test_a_bound_of_several_draws_is_no_elbo(tmp_path):
+    call = ("train", "--data", runs.npz(tmp_path), *runs.SMALL, "--epochs", 1)
+    invoke(*call, "--bound", "iwae", "--samples", 2, "--out", tmp_path / "r")
+    assert minivae.Run(tmp_path / "r").result["elbo"] is None
+    assert json.loads(invoke("evaluate", tmp_path / "r", "--json").stdout)["elbo"] is None
 
 
 def test_json_carries_run_settings_and_elbo(grid):

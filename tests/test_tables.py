@@ -162,6 +162,7 @@ BAD = {
     "": "is empty",
     "a,b\n": "has no rows",
     b"a,b\n\xff,1\n": "is not text in UTF-8",
+    "a;b\n1;2,5\n2;3,5\n3;1,000\n": "column 'b' has numbers with commas, such as 1,000",
     "a,b\n1,1e200\n2,-1e200\n": "column 'b' has numbers too large",
     "a,n\n" + "".join(f"{i},n{i}\n" for i in range(50)): "column 'n' has 50 different texts in 50",
     "a,n\n" + "".join(f"{i},n{i}\n" for i in range(1500)): "column 'n' has more than 1,000",
@@ -312,6 +313,30 @@ def test_what_was_never_missing_in_training_is_taken_for_its_mean():
 
 
 # --- jobs ----------------------------------------------------------------------------------------
+
+
+def test_what_is_read_is_not_written_over(trained, tmp_path):
+    data, calls = (
+        tmp_path / "mine.csv",
+        [["sample", trained / "run", "--out", trained / "people.csv"]],
+    )
+    data.write_bytes((trained / "people.csv").read_bytes())
+    for name in ("anomalies", "impute"):
+        calls.append([name, trained / "run", "--data", data, "--drop", "id", "--out", data])
+    calls.append(["similar", trained / "run", "--data", data, "--row", 1, "--out", data])
+    calls.append(["sample", trained / "run", "--out", trained / "run" / "checkpoint.npz"])
+    files = [call[-1] for call in calls]
+    before = [file.read_bytes() for file in files]
+    for call in calls:
+        done = run(*call)
+        assert done.exit_code == 1 and "name another file with --out" in done.output, call
+        assert len(done.output.splitlines()) == 1
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_commas_may_be_texts(tmp_path):
+    written(tmp_path / "t.csv", "a;b\n" + "1;2,5\n2;3,5\n" * 9)
+    assert load_data(tmp_path / "t.csv", category=["b"]).units.likelihood == "table:1,2"
 
 
 def test_anomalies_are_told_with_the_columns_that_weigh_most(trained, tmp_path):

@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -238,8 +239,32 @@ def open_backend(backend: str, device: int | None, precision: str) -> Any:
 
 
 def out_option(default: str | None, **settings: Any) -> Any:
-    """Return the option --out FILE."""
-    return click.option("--out", type=PathName(dir_okay=False), default=default, **settings)
+    """Return the option --out FILE, which may replace a file, but none that the command reads."""
+    option = click.option("--out", type=PathName(dir_okay=False), default=default, **settings)
+
+    def decorate(command: Any) -> Any:
+        @wraps(command)
+        def careful(*args: Any, **given: Any) -> Any:
+            _spare(given.get("out"), given.get("run"), given.get("data"))
+            return command(*args, **given)
+
+        return option(careful)
+
+    return decorate
+
+
+def _spare(out: Path | None, run: Path | None, data: str | None) -> None:
+    """Refuse to write over the data that are named, the run's own, or its checkpoint."""
+    if out is None or not out.exists():
+        return
+    read = [data]
+    if run is not None:
+        own = load_run(run).config.get("data", {}).get("source")
+        read += [own, run if run.is_file() else run / "checkpoint.npz"]
+    for path in read:
+        known = isinstance(path, str | os.PathLike) and os.path.exists(path)
+        if known and os.path.samefile(path, out):
+            raise MinivaeError(f"{shown(out)} is what is read: name another file with --out")
 
 
 label_option = click.option(

@@ -22,9 +22,19 @@ def compare(runs: tuple[Path, ...], as_json: bool, out: Path | None) -> None:
     """Lay RUNS side by side: the settings in which they differ, and their losses.
 
     What is no run is passed over, so that runs/* will do. elbo is the evidence lower bound at beta
-    1, in nats per image, whatever beta a run was trained with: higher is better.
+    1, in nats per image, whatever beta a run was trained with: higher is better. Runs with a bound
+    of several draws have none: compare log p(x), of minivae evaluate RUN --samples 5000.
     """
     show_compared(runs, out, as_json)
+
+
+def _with_those_of_grids(folders: Sequence[Path]) -> list[Path]:
+    """Return the folders, but for one of a grid (`train --set`) the runs within it."""
+    found: list[Path] = []
+    for folder in folders:
+        within = sorted(file.parent for file in folder.glob("*/checkpoint.npz"))
+        found += [folder] if (folder / "checkpoint.npz").exists() or not within else within
+    return found
 
 
 def show_compared(folders: Sequence[Path], out: Path | None, as_json: bool = False) -> None:
@@ -32,7 +42,7 @@ def show_compared(folders: Sequence[Path], out: Path | None, as_json: bool = Fal
     from minivae.runs.run import Run, as_text, compare
 
     found = []
-    for folder in folders:
+    for folder in _with_those_of_grids(folders):
         try:
             found.append(Run(folder))
         except CheckpointError as error:

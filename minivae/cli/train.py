@@ -397,6 +397,8 @@ def train(
             raise click.UsageError("--average-every is for --ranks: one process has nobody to meet")
         if samples is not None and free_bits is not None:
             raise click.UsageError("--samples and --free-bits are settings of different bounds")
+        if samples is not None and bound in ("elbo", "freebits"):
+            raise click.UsageError(f"--samples is for --bound iwae, stl or dreg, not {bound}")
         if samples is not None:
             ctx.params["bound"] = f"{bound}:{samples}"
         elif free_bits is not None:
@@ -622,8 +624,10 @@ def _values(text: str, ctx: click.Context) -> tuple[str, list[tuple[str, Any]]]:
     name, equals, rest = text.partition("=")
     name = name.strip().lstrip("-").replace("-", "_")
     options = {option.name: option for option in ctx.command.params}
-    if not equals or name not in (*FIXED, "lr", "samples", "free_bits"):
-        raise click.UsageError(f"--set {text!r}: give an option's name and values, lr=1e-3,3e-4")
+    choice = (*FIXED, "lr", "samples", "free_bits")
+    if not equals or name not in choice:
+        why = f"{name!r} is none of {', '.join(choice)}: " if equals and name else ""
+        raise click.UsageError(f"--set {text!r}: {why}give an option and values, lr=1e-3,3e-4")
     texts = [part.strip() for part in rest.split(";" if ";" in rest else ",")]
     return name, [(part, options[name].type_cast_value(ctx, part)) for part in texts]
 

@@ -367,6 +367,9 @@ def load_rows(
         cells = read_columns(source, units.kinds() | dict.fromkeys(drop, TEXT))
         known = {name: column for name, column in cells.items() if name not in drop}
         return units.rows(known, shown(_name(source, "the table"))), cells
+    if isinstance(source, str | os.PathLike) and is_table(source):
+        name = shown(_name(source, "the data"))
+        raise DataError(f"{name} is a table, and this run was trained on arrays or pictures")
     if len(drop):
         raise DataError("columns are a table's: this run was trained on an array, leave drop out")
     if isinstance(source, str | os.PathLike):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -86,6 +87,9 @@ class Table:
                 f"{where}: column{'s' * (len(same) > 1)} {names}{more} with one value alone, or "
                 f"none: leave out what says nothing ({options(same)})"
             )
+        for name in kept:
+            if name not in category and cells[name].dtype == object:
+                _no_commas(name, kept[name], where)
         return cls([_learn(name, cells[name], kept[name], where) for name in kept], drop)
 
     def kinds(self) -> dict[str, str]:
@@ -262,6 +266,15 @@ def _seen(cells: np.ndarray) -> Sequence[Any]:
     if cells.dtype == object:
         return sorted({text for text in cells.tolist() if text is not None})
     return np.unique(cells[~np.isnan(cells)])
+
+
+def _no_commas(name: str, seen: Sequence[Any], where: str) -> None:
+    """Refuse numbers that are written with commas, which else would be categories."""
+    if all(re.fullmatch(r"[-+]?\d+(,\d+)+", text) for text in seen):
+        raise DataError(
+            f"{where}: column {shown(name)!r} has numbers with commas, such as {seen[0]}: write "
+            f"a point, or take them as texts by --category (in Python category=[{shown(name)!r}])"
+        )
 
 
 def _learn(name: str, cells: np.ndarray, seen: Sequence[Any], where: str) -> Column:

@@ -87,7 +87,8 @@ class Run:
     def result(self) -> dict[str, Any]:
         """The losses of its last epoch, and how far it has come.
 
-        `elbo` is the evidence lower bound, at beta 1 whatever beta was: so that runs compare.
+        `elbo` is the evidence lower bound, at beta 1 whatever beta was: so that runs compare. Of a
+        bound of several draws it is None.
         """
         state = self._saved.config.get("training", {})
         result: dict[str, Any] = {"epochs": state.get("epoch", 0), "asked": state.get("epochs")}
@@ -122,9 +123,9 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def elbo(vae: VAE, nll: float, kl: float) -> float | None:
     """Return the evidence lower bound, in nats per image, whatever beta a model was trained with.
 
-    Of an importance-weighted bound that bound itself, and None if its beta was not 1.
+    None of a bound of several draws, which is another quantity.
     """
-    return -(nll + kl) if vae.bound.samples == 1 or vae.beta == 1 else None
+    return -(nll + kl) if vae.bound.samples == 1 else None
 
 
 def compare(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -64,6 +64,11 @@ def grade(
     """
     if not folder.is_dir():
         raise MinivaeError(f"{shown(folder)} is no folder: give the one with the submissions")
+    if (folder / FILE).is_file() and (folder / "teacher").is_dir():
+        raise MinivaeError(
+            f"{shown(folder)} is the course itself: give the submissions, such as "
+            f"{shown(folder / 'students')}"
+        )
     names = sorted(one.name for one in folder.iterdir() if one.is_dir() and one.name[0] != ".")
     if not names:
         raise MinivaeError(f"{shown(folder)} holds no submissions: one folder for each student")
@@ -75,6 +80,8 @@ def grade(
         found = Course(None, tuple(one.number for one in EXERCISES if one.file in handed))
         if not found.exercises:
             raise MinivaeError(f"{shown(folder)} holds no exercise_*.py in any of its folders")
+        if any((folder / name / NUMBERS).exists() for name in names):
+            tell(f"note: no {FILE} here or beside it, so {NUMBERS} is not marked: give --course")
     missing = sorted(set(found.students) - set(names))
 
     turn = threading.Lock()  # Python 3.11's parser fails in two threads at once

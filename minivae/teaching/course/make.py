@@ -57,8 +57,10 @@ def new(folder: Path, seed: int, students: Iterable[str], exercises: Iterable[in
     for name in course.students:
         if not re.fullmatch(r"\w[\w .@+-]{0,60}", name) or name.endswith((".", " ")):
             raise ArgumentError(f"{name!a} is no name for a folder: letters, digits, .@+-")
-    if len({name.casefold() for name in course.students}) != len(course.students):
-        raise ArgumentError("two students have the same name: tell them apart")
+    folded = [name.casefold() for name in course.students]
+    for name in course.students:
+        if folded.count(name.casefold()) > 1:
+            raise ArgumentError(f"two students have the same name, {name!a}: tell them apart")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise MinivaeError(f"{shown(folder)} is there already and stays as it is: name another")
     parent = folder.absolute().parent
