@@ -76,7 +76,7 @@ class Layer:
 
             def gradients(self, part=ALL):
                 if self.within("gain", part) is not None:
-                    np.einsum("bi,bi->i", self.x, self.dy, out=self.grads["gain"])
+                    self.grads["gain"][...] = np.einsum("bi,bi->i", self.x, self.dy)
 
     `backward` is then both ways. Results go into buffers (`like`, `buffers.get`), whose first axis
     is the batch; a gradient is overwritten, never added to.

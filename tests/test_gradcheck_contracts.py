@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from minivae.errors import ArgumentError
-from minivae.gradcheck import check_contracts
+from minivae.gradcheck import GradcheckError, check, check_contracts
 from minivae.gradcheck.gallery.vae import SigmaIsVariance, WeightsOfTheLoss
+from minivae.gradcheck.parts import _parts
+from minivae.gradcheck.subject import StepLayer
+from minivae.layers import Linear
 from minivae.vae import VAE
 
 
@@ -18,6 +21,29 @@ def test_contracts_hold_on_a_new_model(outcome):
     assert outcome.passed, outcome
     assert len(outcome.contracts) >= 14
     assert "contracts: hold" in str(outcome)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian-optimal", "student", "continuous-bernoulli"])
+def test_contracts_hold_for_other_likelihoods(likelihood):
+    """What decode gives is no probability of a 1, and one variance of all rows looks at all."""
+    found = check_contracts(VAE(9, hidden=(6,), latent=2, likelihood=likelihood))
+    assert found.passed, found
+
+
+def test_the_parts_of_a_model_with_a_full_posterior_are_looked_at():
+    vae = VAE(9, hidden=(6,), latent=2, posterior="full", dtype="float64")
+    rng = np.random.default_rng(0)
+    layer = StepLayer(vae)
+    names = [name for name, *_ in _parts(layer, [rng.random((4, 9)), rng.normal(size=(4, 2))])]
+    assert {name.split(".")[0] for name in names} == {"encoder", "decoder"}
+
+
+def test_what_cannot_be_checked_is_said():
+    vae = VAE(9, hidden=(6,), latent=2, bound="stl:2")
+    with pytest.raises(GradcheckError, match="in the mean alone"):
+        check(vae, np.full((3, 9), 0.5), np.zeros((3, 4)))
+    with pytest.raises(GradcheckError, match="inputs x is empty"):
+        check(Linear(4, 3), np.zeros((0, 4)))
 
 
 def test_tolerances_are_standard_errors_or_rounding(outcome):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 import minivae
-from minivae import VAE, jobs, load_data, train
+from minivae import VAE, Run, jobs, load_data, train
 from minivae.cli import main
 from minivae.data.columns import read_columns, write_csv
 from minivae.data.tables import Scale, Table, parse
@@ -332,6 +332,25 @@ def test_what_is_read_is_not_written_over(trained, tmp_path):
         assert done.exit_code == 1 and "name another file with --out" in done.output, call
         assert len(done.output.splitlines()) == 1
     assert [file.read_bytes() for file in files] == before
+
+
+def test_a_hole_among_texts_of_a_list_stays_one():
+    data = load_data({"a": np.arange(30.0), "b": ["m", "f", float("nan")] * 10})
+    assert data.units.likelihood == "table:1,2"
+
+
+def test_counts_are_taken_as_they_are(tmp_path):
+    counts = np.random.default_rng(0).poisson(3, (80, 6))
+    np.save(tmp_path / "counts.npy", counts)
+    call = ("train", "--data", tmp_path / "counts.npy", "--epochs", 1, "--hidden", "8")
+    done = run(*call, "--out", tmp_path / "run")
+    assert done.exit_code == 1 and "none for counts" in done.output
+    done = run(*call, "--scale", "none", "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert Run(tmp_path / "run").model.likelihood.kind == "poisson"
+    units = load_data(counts - 1, scale="none").units
+    assert units.likelihood == "gaussian"  # a number below 0 is no count
+    assert (units.rows(counts - 1, "") == counts - 1).all()
 
 
 def test_commas_may_be_texts(tmp_path):

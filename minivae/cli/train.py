@@ -113,8 +113,8 @@ class Every(click.ParamType):
 )
 @click.option(
     "--scale",
-    type=click.Choice(["standard", "minmax"]),
-    help="Of arrays of any range: mean 0 and deviation 1 (likelihood gaussian), or 0 to 1.",
+    type=click.Choice(["standard", "minmax", "none"]),
+    help="Arrays of any range: mean 0, deviation 1 (likelihood gaussian); 0 to 1; none: counts.",
 )
 @drop_option
 @click.option(
@@ -546,7 +546,7 @@ def train_into(run: Any, training: Any, epochs: int, threads: int | None, film: 
                 progress.epoch(record)
                 run.epoch(training)
                 due = record.epoch in (max(2, epochs // 10), epochs)
-                if due and not told and (line := collapsed(record)):
+                if due and not told and (line := collapsed(record, training.vae.bound)):
                     told = True
                     say(line)
                 if film is not None:

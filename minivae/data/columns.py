@@ -252,6 +252,8 @@ def _cells(given: Any, name: str, kinds: Mapping[str, str]) -> np.ndarray:
     """Return a column of a DataFrame as numbers, or as texts."""
     what, kind = f"column {shown(name)!r}", kinds.get(name, "")
     values = np.asarray(given)
+    if values.dtype.kind == "U" and not hasattr(given, "dtype"):
+        values = np.asarray(given, object)  # a NaN among texts stays one
     if values.ndim != 1 or (kind != TEXT and values.dtype.kind not in "biufOUST"):
         raise DataError(
             f"{what} holds {values.dtype} of shape {values.shape}: make it numbers or texts, or "

@@ -251,8 +251,9 @@ def load_data(
         "28x28" or (28, 28), rows by columns: pictures are scaled to it, rows are shown by it, and
         it says which axis is colour where two could be.
     scale
-        For arrays of any range: "standard" (mean 0, deviation 1) or "minmax" (0 to 1). Columns of
-        rows (N, D) each by itself, all pixels of pictures (N, rows, columns) together.
+        For arrays of any range: "standard" (mean 0, deviation 1), "minmax" (0 to 1) or "none" (as
+        they are: counts). Columns of rows (N, D) each by itself, all pixels of pictures (N, rows,
+        columns) together.
     drop, category
         Names of a table's columns that are left out (labels, say), or that hold categories though
         they look like numbers.
@@ -498,7 +499,8 @@ def _pixels(x: np.ndarray, where: str, share: tuple[int, int] = (0, 1)) -> np.nd
         return x.view(np.uint8) * np.uint8(255)
     if x.dtype.kind != "f":
         raise DataError(
-            f"{where} has pixels of type {x.dtype.name}; save them as uint8 or floats in [0, 1]"
+            f"{where} has pixels of type {x.dtype.name}; save them as uint8 or floats in [0, 1], "
+            "or scale them: --scale standard or minmax, or none for counts"
         )
     for block in _blocks(x, share):
         low, high = block.min(), block.max()
@@ -507,7 +509,7 @@ def _pixels(x: np.ndarray, where: str, share: tuple[int, int] = (0, 1)) -> np.nd
                 f"{where} has a pixel that is no number (NaN); pixels must lie in [0, 1]"
                 if np.isnan(low)
                 else f"{where} has floats from {low:g} to {high:g}; pixels must lie in [0, 1]: "
-                "--scale standard or minmax"
+                "--scale standard or minmax, or none for counts"
             )
     return x if _map_of(x) is not None else np.ascontiguousarray(x, np.float32)
 

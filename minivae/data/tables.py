@@ -19,7 +19,8 @@ from minivae.data.columns import CATEGORY, MANY, NUMBER, TEXT, Columns, options
 from minivae.errors import ArgumentError, DataError, shown
 
 SHOWN = 10  # columns that a message names
-SCALES = ("standard", "minmax")
+LIKELIHOODS = ("gaussian", "bernoulli", "poisson")  # that a scale proposes
+SCALES = ("standard", "minmax", "none")
 
 
 class Column(NamedTuple):
@@ -184,7 +185,8 @@ class Scale(NamedTuple):
     def learn(cls, x: np.ndarray, how: str, where: str, together: bool) -> Scale:
         """Return what makes rows x (N, D) standard (mean 0, deviation 1) or minmax (0 to 1).
 
-        Each column by itself, or all `together`, as pixels are. What is constant is 0.
+        Each column by itself, or all `together`, as pixels are. What is constant is 0. "none"
+        leaves numbers as they are, such as counts.
         """
         if how not in SCALES:
             raise ArgumentError(f"scale {how!r:.50} is unknown: {', '.join(SCALES)}")
@@ -195,12 +197,16 @@ class Scale(NamedTuple):
             if how == "standard":
                 offset, factor = x.mean(axis=axis), x.std(axis=axis)
                 factor = np.where(factor > 1e-12 * np.abs(offset), factor, 1)
-            else:
+            elif how == "minmax":
                 offset, factor = least, np.where(most > least, most - least, 1)
+            else:
+                offset, factor = np.zeros_like(least), np.ones_like(most)
         offset, factor = (np.broadcast_to(a, x.shape[1:]) for a in (offset, factor))
         if not np.isfinite([offset, factor]).all():
             raise DataError(f"{where} has numbers too large to be scaled")
-        likelihood = "gaussian" if how == "standard" else "bernoulli"
+        likelihood = {"standard": "gaussian", "minmax": "bernoulli"}.get(how, "poisson")
+        if how == "none" and (least.min() < 0 or (x != np.rint(x)).any()):
+            likelihood = "gaussian"
         return cls(offset, factor, float(least.min()), float(most.max()), likelihood)
 
     @property
@@ -243,7 +249,7 @@ def parse(text: str) -> Table | Scale:
         numbers = np.array([offset, factor], np.float64)
         if numbers.ndim != 2 or not np.isfinite([*numbers.ravel(), least, most]).all():
             raise ValueError("its scale is none")
-        if not (numbers[1] > 0).all() or likelihood not in ("gaussian", "bernoulli"):
+        if not (numbers[1] > 0).all() or likelihood not in LIKELIHOODS:
             raise ValueError("its scale is none")
         return Scale(*numbers, float(least), float(most), likelihood)
     columns = []

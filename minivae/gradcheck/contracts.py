@@ -48,14 +48,17 @@ def check_contracts(vae: Any, x: Any = None, seed: int = 0) -> Contracts:
     if x is None:
         x = rng.uniform(size=(5, vae.pixels))
     x = checked(x, vae.pixels, "images x").astype(float)
+    likelihood = getattr(model, "likelihood", None)
+    bernoulli = getattr(likelihood, "kind", "bernoulli") == "bernoulli"
+    crossing = any(one.crosses_rows for one in getattr(model, "leaves", list)())
     eps = rng.standard_normal((len(x), getattr(model, "noise", model.latent)))
     with one_thread():
         found = [
             *_terms(model, x, eps),
-            *_rows(model, x, eps, rng),
+            *(() if crossing else _rows(model, x, eps, rng)),
             *(_kl(clone(model), x, rng) if _closed(model) else ()),
             *_draws(model, rng),
-            *_probabilities(clone(model), rng),
+            *(_probabilities(clone(model), rng) if bernoulli else ()),
             *tiny_contracts(vae, seed),
         ]
     return Contracts(found)

@@ -35,7 +35,8 @@ def _parts(layer: Any, inputs: list[Array]) -> Iterator[tuple[str, Any, Array]]:
         vae, (x, eps) = layer.vae, inputs
         mu, logvar = (one.copy() for one in vae.encode(x))
         eps = eps[:, : vae.latent].astype(mu.dtype)  # of several draws the first
-        z = vae.posterior.draw(np.hstack([mu, logvar]), eps).copy()
+        rest = np.zeros((len(mu), vae.posterior.columns - 2 * vae.latent), mu.dtype)
+        z = vae.posterior.draw(np.hstack([mu, logvar, rest]), eps).copy()
         for name, network, given in (("encoder", vae.encoder, x), ("decoder", vae.decoder, z)):
             for inner, part, one in _parts(network, [given.astype(mu.dtype)]):
                 yield f"{name}.{inner}", part, one

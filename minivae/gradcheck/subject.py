@@ -32,6 +32,12 @@ class StepLayer:
     unit_weight = True
 
     def __init__(self, vae: Any) -> None:
+        bound = getattr(vae, "bound", None)
+        if getattr(bound, "held", False):
+            raise GradcheckError(
+                f"the encoder's gradient of {bound.kind} is the bound's in the mean alone, not "
+                "with the noise held: differences cannot check it (those of iwae they can)"
+            )
         self.vae = vae
         self.dloss = 1.0
 
@@ -107,6 +113,11 @@ class Subject:
         except ValueError as error:
             raise GradcheckError(f"inputs that are no arrays: {error}") from None
         self.input_names = _names(_forward_of(layer), len(inputs))
+        for name, one in zip(self.input_names, self.inputs, strict=False):
+            if one.size == 0:
+                raise GradcheckError(
+                    f"{self.title}: of its inputs {name} is empty: nothing to check"
+                )
         if constants is None and isinstance(getattr(layer, "constants", None), tuple):
             constants = layer.constants
         self.declared = constants is not None

@@ -42,9 +42,9 @@ def remarks(training: Any) -> Iterator[str]:
         )
 
 
-def collapsed(record: Any) -> str | None:
-    """Return what is to be said where an epoch leaves z unused."""
-    if record.test_kl >= COLLAPSED:
+def collapsed(record: Any, bound: Any) -> str | None:
+    """Return what is to be said where an epoch leaves z unused; the KL of several draws is none."""
+    if record.test_kl >= COLLAPSED or bound.samples > 1:
         return None
     return (
         f"the KL has collapsed to {record.test_kl:.2g} nats, the model makes no use of z: take a "

@@ -125,7 +125,9 @@ def _records(
     vae = training.vae
     try:
         for record in records:
-            if record.epoch in (2, training.epochs) and (line := collapsed(record)):
+            if record.epoch in (2, training.epochs) and (
+                line := collapsed(record, training.vae.bound)
+            ):
                 warnings.warn(line, stacklevel=2)
             stop = [callback(training) for callback in callbacks]
             yield record
