@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from runs import dataset
+from runs import dataset, thinned
 
 import minivae
 from minivae.cli import main
@@ -85,7 +85,7 @@ def test_numpy_alone(name, tmp_path):
         np.testing.assert_array_equal(read.P[key], view)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", thinned([*MODELS], 2))
 def test_torch(name, tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: its form is not loaded")
     vae, x, z = model(name)

@@ -79,7 +79,7 @@ def spoil(t, step, tensor, value):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
-@pytest.mark.parametrize("step", [0, 1, 99, 100, 101, 129, 130, 220])
+@pytest.mark.parametrize("step", runs.thinned([0, 1, 99, 100, 101, 129, 130, 220], 2))
 def test_step_and_tensor_are_those(data, step, value):
     """A gradient wrong in one step only: 1e30 leaves every later loss finite, but Adam stands."""
     t = runs.training(data, batch_size=1)  # 200 steps an epoch
