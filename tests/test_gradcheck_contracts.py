@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import runs
 
 from minivae.errors import ArgumentError
 from minivae.gradcheck import GradcheckError, check, check_contracts
@@ -23,19 +24,44 @@ def test_contracts_hold_on_a_new_model(outcome):
     assert "contracts: hold" in str(outcome)
 
 
-@pytest.mark.parametrize("likelihood", ["gaussian-optimal", "student", "continuous-bernoulli"])
-def test_contracts_hold_for_other_likelihoods(likelihood):
-    """What decode gives is no probability of a 1, and one variance of all rows looks at all."""
-    found = check_contracts(VAE(9, hidden=(6,), latent=2, likelihood=likelihood))
+OTHERS = {  # of the parts, and which contracts can not be asked of them
+    "gaussian-optimal": ({"likelihood": "gaussian-optimal"}, {"decode", "batch"}),
+    "student": ({"likelihood": "student"}, {"decode"}),
+    "poisson": ({"likelihood": "poisson"}, {"decode"}),
+    "full": ({"posterior": "full"}, {"KL"}),
+    "planar": ({"posterior": "planar:2"}, {"KL", "z", "decode"}),
+    "mixture": ({"prior": "mixture:2"}, {"KL"}),
+    "vamp": ({"prior": "vamp:2"}, {"KL", "batch"}),
+    "iwae": ({"bound": "iwae:3"}, {"KL"}),
+    "dreg": ({"bound": "dreg:2"}, {"KL"}),
+}
+
+
+@pytest.mark.parametrize("name", runs.thinned([*OTHERS], 2))
+def test_contracts_hold_for_other_parts(name, outcome):
+    parts, without = OTHERS[name]
+    x = np.random.default_rng(0).integers(0, 2, (5, 9)).astype(float)  # in every support
+    found = check_contracts(VAE(9, hidden=(6,), latent=2, **parts), x)
     assert found.passed, found
+    named = {one.name for one in outcome.contracts}
+    assert named - {one.name for one in found.contracts} == {
+        one for one in named if one.split()[0] in without
+    }
 
 
-def test_the_parts_of_a_model_with_a_full_posterior_are_looked_at():
-    vae = VAE(9, hidden=(6,), latent=2, posterior="full", dtype="float64")
+def test_free_bits_are_not_negative():
+    found = check_contracts(VAE(9, hidden=(6,), latent=2, bound="freebits:0.1"))
+    assert found.passed, found
+    assert [one.name for one in found.contracts if "KL" in one.name] == ["KL is not negative"]
+
+
+@pytest.mark.parametrize("posterior", ["full", "planar:2"])
+def test_the_parts_of_a_model_with_any_posterior_are_looked_at(posterior):
+    vae = VAE(9, hidden=(6,), latent=2, posterior=posterior, dtype="float64")
     rng = np.random.default_rng(0)
-    layer = StepLayer(vae)
-    names = [name for name, *_ in _parts(layer, [rng.random((4, 9)), rng.normal(size=(4, 2))])]
-    assert {name.split(".")[0] for name in names} == {"encoder", "decoder"}
+    inner = _parts(StepLayer(vae), [rng.random((4, 9)), rng.normal(size=(4, 2))])
+    found = {name.split(".")[0]: x for name, _, x in inner}
+    assert set(found) == {"encoder", "decoder"} and np.isfinite(found["decoder"]).all()
 
 
 def test_what_cannot_be_checked_is_said():

@@ -257,10 +257,12 @@ def _spare(out: Path | None, run: Path | None, data: str | None) -> None:
     """Refuse to write over the data that are named, the run's own, or its checkpoint."""
     if out is None or not out.exists():
         return
+    from minivae.runs import checkpoint
+
     read = [data]
     if run is not None:
         own = load_run(run).config.get("data", {}).get("source")
-        read += [own, run if run.is_file() else run / "checkpoint.npz"]
+        read += [own, checkpoint.file_of(run)]
     for path in read:
         known = isinstance(path, str | os.PathLike) and os.path.exists(path)
         if known and os.path.samefile(path, out):

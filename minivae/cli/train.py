@@ -374,6 +374,7 @@ def train(
     """Train a VAE and write checkpoint, history and pictures into a run directory."""
     from minivae.data import NAMES, load_data
     from minivae.data.tables import Table
+    from minivae.parts import BOUNDS
     from minivae.runs import checkpoint
     from minivae.runs.directory import Cadence, RunDirectory
     from minivae.runs.logs import open_log
@@ -397,9 +398,11 @@ def train(
             raise click.UsageError("--average-every is for --ranks: one process has nobody to meet")
         if samples is not None and free_bits is not None:
             raise click.UsageError("--samples and --free-bits are settings of different bounds")
-        if samples is not None and bound in ("elbo", "freebits"):
-            raise click.UsageError(f"--samples is for --bound iwae, stl or dreg, not {bound}")
         if samples is not None:
+            several = [one.kind for one in BOUNDS if "samples" in getattr(one, "settings", ())]
+            if bound not in several:
+                those = f"{', '.join(several[:-1])} or {several[-1]}"
+                raise click.UsageError(f"--samples is for --bound {those}, not {bound}")
             ctx.params["bound"] = f"{bound}:{samples}"
         elif free_bits is not None:
             ctx.params["bound"] = f"freebits:{free_bits}"

@@ -338,7 +338,7 @@ def info(run: Path | None, parts: bool, as_json: bool) -> None:
         facts |= in_words(facts.pop("cupy"))
     width = max(map(len, facts))
     for name, value in facts.items():
-        tell(f"{name:<{width}}  {round(value, 4) if name == 'test loss' else value}")
+        tell(f"{name:<{width}}  {value}")
 
 
 @click.command()

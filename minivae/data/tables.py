@@ -204,9 +204,8 @@ class Scale(NamedTuple):
         offset, factor = (np.broadcast_to(a, x.shape[1:]) for a in (offset, factor))
         if not np.isfinite([offset, factor]).all():
             raise DataError(f"{where} has numbers too large to be scaled")
-        likelihood = {"standard": "gaussian", "minmax": "bernoulli"}.get(how, "poisson")
-        if how == "none" and (least.min() < 0 or (x != np.rint(x)).any()):
-            likelihood = "gaussian"
+        counts = how == "none" and least.min() >= 0 and (x == np.rint(x)).all()
+        likelihood = "poisson" if counts else "bernoulli" if how == "minmax" else "gaussian"
         return cls(offset, factor, float(least.min()), float(most.max()), likelihood)
 
     @property

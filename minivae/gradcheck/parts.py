@@ -33,10 +33,10 @@ def _parts(layer: Any, inputs: list[Array]) -> Iterator[tuple[str, Any, Array]]:
     """Yield name, layer and input of each layer inside."""
     if isinstance(layer, StepLayer):
         vae, (x, eps) = layer.vae, inputs
-        mu, logvar = (one.copy() for one in vae.encode(x))
+        mu, _ = vae.encode(x)  # which tells the layers of labels, if there are any
+        stats = np.array(vae.encoder.forward(x.astype(mu.dtype)))
         eps = eps[:, : vae.latent].astype(mu.dtype)  # of several draws the first
-        rest = np.zeros((len(mu), vae.posterior.columns - 2 * vae.latent), mu.dtype)
-        z = vae.posterior.draw(np.hstack([mu, logvar, rest]), eps).copy()
+        z = vae.posterior.draw(stats, eps).copy()
         for name, network, given in (("encoder", vae.encoder, x), ("decoder", vae.decoder, z)):
             for inner, part, one in _parts(network, [given.astype(mu.dtype)]):
                 yield f"{name}.{inner}", part, one

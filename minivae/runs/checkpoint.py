@@ -140,6 +140,11 @@ def judge(vae: VAE) -> None:
     sealed.judge(len(vae.params) + 5)  # two moments, the best parameters, history, units
 
 
+def file_of(path: str | os.PathLike[str]) -> Path:
+    """Return the checkpoint's file, which may be named by its run directory."""
+    return Path(path) / FILE if os.path.isdir(path) else Path(path)
+
+
 @typed
 def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
     """Read a checkpoint file, or the one in a run directory.
@@ -149,7 +154,7 @@ def read(path: str | os.PathLike[str], backend: Any = "numpy") -> Checkpoint:
     CheckpointError
         If there is none, or it is damaged, of a newer format, or contradicts itself.
     """
-    file = Path(path) / FILE if os.path.isdir(path) else Path(path)
+    file = file_of(path)
     try:
         os.stat(file)
     except FileNotFoundError:

@@ -69,7 +69,7 @@ def _costs(model: Any, batch: int) -> list[tuple[slice, int]]:
     the optimizer, which passes over several vectors, as much as ADAM rows.
     """
     draws = model.noise // model.latent
-    decoder = [id(layer) for layer in model.decoder.leaves()]
+    decoder = {id(layer) for layer in model.decoder.leaves()}
     costs, end = [], 0
     for layer in model.leaves():
         rows = batch * layer.uses * (draws if id(layer) in decoder else 1)

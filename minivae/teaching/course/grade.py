@@ -107,7 +107,8 @@ def total(marks: Marks) -> tuple[float, int]:
 
 def _student(folder: Path, name: str, course: Course, turn: threading.Lock | None = None) -> Marks:
     marks: Marks = {}
-    with Sandbox(seconds=SECONDS, turn=turn) as sandbox:  # nothing is left
+    # A sandbox of this student's own: nothing is left behind.
+    with Sandbox(seconds=SECONDS, turn=turn) as sandbox:
         for number in course.exercises:
             one = find(number)
             marks[str(number)] = mark = Mark(len(one.blanks) or PAGE)

@@ -104,9 +104,8 @@ def read(path: Path) -> Course:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         course = Course(found["seed"], tuple(found["exercises"]), tuple(found["students"]))
-        if not isinstance(course.seed, int) or not all(find(n) for n in course.exercises):
-            raise ValueError
-        if not all(isinstance(name, str) for name in course.students):
+        known = isinstance(course.seed, int) and all(find(n) for n in course.exercises)
+        if not known or not all(isinstance(name, str) for name in course.students):
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise MinivaeError(f"{shown(path)} is no {FILE} of minivae course new") from None

@@ -112,10 +112,7 @@ class Sandbox:
         try:
             child.stdin.write(json.dumps(sent) + "\n")
             child.stdin.flush()
-            while True:
-                line = self._line(child)
-                if not line:
-                    break
+            while line := self._line(child):
                 if token in line:
                     found = json.loads(line)
                     if "last" in found:  # the child ends itself
