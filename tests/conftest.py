@@ -1,5 +1,6 @@
 """What all tests share: Hypothesis draws the same examples in every run; bench/ can be imported."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 from hypothesis import settings
 
 sys.path.append(str(Path(__file__).parents[1]))  # last: minivae is the one that is installed
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background; it is sent here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("minivae", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("minivae")

@@ -1,6 +1,8 @@
 """The estimator keeps scikit-learn's conventions, and its numbers are those of the user's units."""
 
 import pickle
+import subprocess
+import sys
 import warnings
 
 import joblib
@@ -102,3 +104,9 @@ def test_joblib_keeps_one_and_fits_several_at_once(tmp_path, processes):
 def test_numbers_out_of_range_name_the_remedy():
     with pytest.raises(ArgumentError, match="use gaussian"):
         VAE(likelihood="bernoulli").fit(np.array([[0.0], [3.0]]))
+
+
+def test_without_scikit_learn_it_says_what_to_install():
+    code = "import sys; sys.modules['sklearn'] = None; import minivae.estimator"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert 'needs scikit-learn: pip install "minivae[sklearn]"' in done.stderr

@@ -6,7 +6,7 @@ import runs
 
 from minivae.errors import ArgumentError
 from minivae.gradcheck import GradcheckError, check, check_contracts
-from minivae.gradcheck.gallery.vae import SigmaIsVariance, WeightsOfTheLoss
+from minivae.gradcheck.gallery.vae import DecodesLogits, SigmaIsVariance, WeightsOfTheLoss
 from minivae.gradcheck.parts import _parts
 from minivae.gradcheck.subject import StepLayer
 from minivae.layers import Linear
@@ -47,6 +47,11 @@ def test_contracts_hold_for_other_parts(name, outcome):
     assert named - {one.name for one in found.contracts} == {
         one for one in named if one.split()[0] in without
     }
+
+
+def test_what_decode_gives_is_held_against_the_likelihood():
+    wrong = DecodesLogits(9, hidden=(6,), latent=2)
+    assert "decode is the likelihood's" in check_contracts(wrong).broken
 
 
 def test_free_bits_are_not_negative():

@@ -1,6 +1,7 @@
 """Settings and data that make a run pointless: each is said in one line, and others in none."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from minivae import VAE, train
 from minivae.cli import main
 from minivae.data import Dataset
 from minivae.training import Training
-from minivae.training.remarks import remarks
+from minivae.training.remarks import collapsed, remarks
 
 X = runs.images(240)
 GREY = np.full((50, 36), 7, np.uint8)
@@ -66,3 +67,9 @@ def test_python_and_the_command_line_say_it_once(tmp_path, monkeypatch):
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0
     assert result.stderr.count("note: same: 60 of 60 test images looked at") == 1
+
+
+def test_only_a_kl_in_closed_form_collapses():
+    record = SimpleNamespace(test_kl=-0.2)  # what is left of a bound of several draws
+    assert "has collapsed" in collapsed(record, VAE(36, **runs.SIZES).bound)
+    assert collapsed(record, VAE(36, bound="dreg:2", **runs.SIZES).bound) is None

@@ -359,6 +359,11 @@ def test_parts_have_equal_work_where_a_decoder_passes_several_draws():
     assert first.stop > decoder and abs(work[0] / work[1] - 1) < 0.01
 
 
+def test_a_convolutions_parameters_are_used_at_every_position():
+    vae = VAE(64, hidden="c4,8", latent=2)
+    assert [layer.uses for layer in vae.encoder.leaves() if layer.shapes] == [16, 1, 1]
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 50])
 def test_parts_are_the_whole_vector_and_nearly_equal(n):
     vae = small(hidden=(7, 5))
