@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minivae import VAE, load_data
+from minivae import products as libraries
 from minivae.noise import RowNoise, permutation
 from minivae.training.steps import open_steps
 
@@ -84,11 +85,11 @@ def minivae_steps(
     vae = model()
     adam = Adam(vae.parameters, vae.backend, LR, BETA1, BETA2, EPS)
     epoch = open_steps(vae, adam, Source(images), batch, threads)
-    epoch.library = library
 
     def run() -> np.ndarray:
-        epoch.begin(order.ravel(), RowNoise(0, "eps", 1), RowNoise(0, "binarize", 1))
-        return np.array([epoch.step(i) for i in range(steps)])
+        with libraries.using(library):  # the other processes are forked in the first `begin`
+            epoch.begin(order.ravel(), RowNoise(0, "eps", 1), RowNoise(0, "binarize", 1))
+            return np.array([epoch.step(i) for i in range(steps)])
 
     return epoch, run
 
@@ -136,6 +137,7 @@ def torch(threads: int, mode: str, last: bool = False) -> Callable[[int, int], R
 
     nll_of = torch_nll
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # as XLA has it; on Intel it decides the time of Adam
 
     def prepare(batch: int, steps: int) -> Run:
         torch._dynamo.reset()

@@ -252,8 +252,11 @@ def adam(
     beta2: float,
     rate: float,
     floor: float,
+    change: Array | None = None,
 ) -> None:
     """One update of theta, in place, with its running sums m and v; all of one shape.
+
+    `change` is room to compute in, of that shape too, made if left out.
 
     m <- beta1 m + g and v <- beta2 v + g^2 are the paper's moments without their constant factors
     (1 - beta1) and (1 - beta2). Those, and the corrections of the bias, are in two numbers made
@@ -261,7 +264,7 @@ def adam(
     """
     m *= beta1
     m += grad
-    change = grad * grad
+    change = np.multiply(grad, grad, out=change)
     v *= beta2
     v += change
     np.sqrt(v, out=change)

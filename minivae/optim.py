@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minivae.backend import Backend
+from minivae.denormals import Flushed
 from minivae.errors import ArgumentError
 from minivae.inputs import typed
 from minivae.params import Array, Parameters
@@ -85,8 +86,9 @@ class Optimizer:
 
     def update(self, part: slice) -> None:
         """Update one part of the vector; processes may update different parts at once."""
-        for start in range(part.start, part.stop, self.backend.block):
-            self._update(slice(start, min(start + self.backend.block, part.stop)))
+        with Flushed():
+            for start in range(part.start, part.stop, self.backend.block):
+                self._update(slice(start, min(start + self.backend.block, part.stop)))
 
     def _update(self, block: slice) -> None:
         raise NotImplementedError
@@ -132,6 +134,7 @@ class Adam(Optimizer):
             if not 0 <= beta < 1:
                 raise ArgumentError(f"{name} must be from 0 to below 1, not {beta}")
         self.beta1, self.beta2, self.eps, self.decay = beta1, beta2, eps, decay
+        self._room = backend.room(min(backend.block, params.size), params.theta.dtype)
 
     def advance(self) -> None:
         """Begin the next step: count it and compute its constants."""
@@ -152,6 +155,7 @@ class Adam(Optimizer):
             self.beta2,
             self._rate,
             self._floor,
+            self._room[: block.stop - block.start],
         )
 
 

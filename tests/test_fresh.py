@@ -92,7 +92,7 @@ def test_they_give_the_bits_of_copies(data, make, codes, settings):
 def test_a_training_beside_a_thread_is_shared_and_leaves_nothing(data, monkeypatch):
     def trained():
         vae = VAE(30, hidden=(12, 8), latent=4, seed=2)
-        training, notes = Training(vae, data, batch_size=40), []
+        training, notes = Training(vae, data, batch_size=40, products="numpy"), []
         training.notice = notes.append
         for _ in training.run(2, threads=2):
             computed = training.computed

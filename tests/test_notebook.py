@@ -22,7 +22,7 @@ blas = []
 look = lambda training: blas.append(
     max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"))
 fresh = minivae.VAE(784, hidden=(256, 128), latent=10)
-minivae.train(fresh, data, 1, threads=THREADS, callbacks=[look]).run()
+minivae.train(fresh, data, 1, threads=THREADS, callbacks=[look], products="numpy").run()
 print("LOOK", threading.active_count() > 1, blas, hashlib.sha256(fresh.theta).hexdigest())
 """
 

@@ -369,8 +369,9 @@ class CudaFormulas:
         beta2: float,
         rate: float,
         floor: float,
+        change: Array | None = None,
     ) -> None:
-        """One update of theta, m and v in place."""
+        """One update of theta, m and v in place; a kernel needs no room."""
         self._adam(theta, grad, m, v, beta1, beta2, float(rate), float(floor), None)
 
     def adam_on_device(
