@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from minivae import products
 from minivae.training.crew import available_cores, can_fork
 
 ROOT = Path(__file__).parents[1]
@@ -43,3 +44,20 @@ def test_a_benchmark_runs(command, expected):
     )
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
+
+
+def test_the_contestant_of_onednn_multiplies_with_it(monkeypatch):
+    """For some time it took NumPy's products, and its figures were those of NumPy."""
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    monkeypatch.setattr(sys, "argv", ["contestants.py"])
+    import contestants
+
+    asked = []
+    monkeypatch.setattr(products, "onednn", lambda threads=1: "its product")
+    monkeypatch.setattr(products, "matmul", lambda *arrays: bool(asked.append(products.in_use)))
+    for library, expected in (("numpy", []), ("onednn", ["its product"] * 2 * 23)):
+        steps, run = contestants.minivae_steps(128, 2, 1, library)
+        run()
+        steps.close()
+        assert asked == expected
+    assert products.in_use is None
