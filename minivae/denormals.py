@@ -22,7 +22,7 @@ def library() -> Any:
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return None
     try:
-        return ctypes.CDLL("libm.so.6")
+        return ctypes.PyDLL("libm.so.6")  # which keeps the interpreter's lock: the calls are short
     except OSError:  # another C library
         return None
 

@@ -75,6 +75,8 @@ def _kinds(hint: Any) -> list[Any]:
 def _is(value: Any, kind: Any) -> bool:
     if kind is Any:
         return True
+    if kind in (int, float) and isinstance(value, bool | np.bool_):
+        return False
     if kind is int:
         try:
             return 0 <= operator.index(value) < 2**63

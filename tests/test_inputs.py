@@ -108,3 +108,9 @@ def test_images_are_brought_into_the_range_or_refused(name):
     for x in (grey.astype(int), grey / 100 + 0.01, -grey / 255.0 - 0.01):
         with pytest.raises(ArgumentError, match="expected numbers from 0 to 1"):
             method(x)
+
+
+@pytest.mark.parametrize("call", [lambda: VAE(True), lambda: VAE(9, latent=np.True_)])
+def test_true_is_no_number(call):
+    with pytest.raises(ArgumentError, match=r"must be a whole number .*, not (np\.)?True"):
+        call()
