@@ -2,9 +2,10 @@
 
 The moments of a weight whose gradient stays 0 (a pixel never lit again, a dead unit) shrink at
 every step and become denormal. Intel's processors compute with such numbers in microcode: a
-product took 45 times as long. A switch of the vector unit takes them as zeros instead (FTZ and DAZ
-in its register MXCSR: Intel 64 manual, volume 1, section 10.2.3), as PyTorch's
-`torch.set_flush_denormal` does. Parameters do not feel it: 1e-38 beside the 1e-8 of Adam's floor.
+product takes some forty times as long (bench/README.md). A switch of the vector unit takes them as
+zeros instead (FTZ and DAZ in its register MXCSR: Intel 64 manual, volume 1, section 10.2.3), as
+PyTorch's `torch.set_flush_denormal` does. Parameters do not feel it: 1e-38 beside the 1e-8 of
+Adam's floor.
 """
 
 from __future__ import annotations

@@ -227,7 +227,8 @@ class VAE(Layer):
     def __reduce__(self) -> Any:
         """Pickle a model as what makes it again, and its numbers."""
         numbers = self.backend.to_host(self.theta)
-        return _again, (type(self), self.spec(), self.dtype.name, self.backend.name, numbers)
+        made = type(self), self.spec(), self.dtype.name, self.backend.name
+        return _again, (*made, numbers, self._codes)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> VAE:
         """Copy a model with views that are its own; arrays that `memo` holds are taken from it."""
@@ -559,9 +560,14 @@ def shapes(
 
 
 def _again(
-    kind: type[VAE], spec: dict[str, Any], dtype: str, backend: str, numbers: np.ndarray
+    kind: type[VAE],
+    spec: dict[str, Any],
+    dtype: str,
+    backend: str,
+    numbers: np.ndarray,
+    codes: np.ndarray | None = None,
 ) -> VAE:
-    """Return a model as it was pickled."""
+    """Return a model as it was pickled, told the labels that it was told."""
     vae = kind(**spec, dtype=dtype, backend=backend)
     vae.theta[...] = vae.backend.asarray(numbers)
-    return vae
+    return vae if codes is None else vae.told(codes)

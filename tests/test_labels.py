@@ -1,5 +1,7 @@
 """Models that are told labels: PyTorch's values, windows, training, files, commands."""
 
+import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,15 @@ def test_one_label_for_all_is_that_label_for_each():
     evaluated = minivae.evaluate(each, x, threads=1)
     assert evaluated == minivae.evaluate(each, x, threads=2)
     assert evaluated != minivae.evaluate(vae.given(2), x, threads=1)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda vae: pickle.loads(pickle.dumps(vae))])
+def test_a_copy_is_told_what_the_model_was_told(again):
+    vae, x = VAE(16, (8,), 3, condition=LABELS), rand(1).random((2, 16))
+    for told in (vae.given(5), vae.given([9, 2])):
+        np.testing.assert_array_equal(again(told).encode(x)[0], told.encode(x)[0])
+    with pytest.raises(ArgumentError, match="takes labels: say which"):
+        again(vae).encode(x)
 
 
 def test_what_cannot_be_is_said():
