@@ -105,7 +105,7 @@ def machine(bench: Bench) -> Answer:
 def parity(bench: Bench) -> Answer:
     """Run the tests marked gpu: every kernel against formulas.py, small epochs against NumPy."""
     marker = "not gpu and not slow" if bench.host else "gpu"
-    files = ["tests/test_cuda_kernels.py", "tests/test_cuda_epoch.py"]
+    files = [f"tests/test_cuda_{name}.py" for name in ("kernels", "epoch", "bounds")]
     command = [sys.executable, "-m", "pytest", "-q", "-m", marker, "-p", "no:cacheprovider", *files]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     lines = (found.stdout + found.stderr).strip().splitlines()

@@ -80,6 +80,9 @@ def test_the_table_lists_every_part():
     by_name = {(row["part"][:5], row["name"]): row for row in rows}
     assert by_name["likel", "bernoulli"]["CUDA"] == "yes"
     assert by_name["likel", "student:5.0"]["CUDA"] == "no"
+    assert by_name["poste", "gaussian"]["CUDA"] == by_name["prior", "normal"]["CUDA"] == "yes"
+    bounds = [row for row in rows if row["part"] == "bound"]
+    assert {row["name"] for row in bounds if row["CUDA"] == "no"} == {"freebits:0.1"}
     assert by_name["likel", "negative-binomial"]["own parameters"] == "logr"
     assert "may be negative" in by_name["likel", "gaussian"]["unit"]
     assert [row["name"].partition(":")[0] for row in rows] == [part.kind for part in listed]

@@ -23,6 +23,7 @@ def table() -> list[dict[str, str]]:
             made, settings = spec.find(some, name, what)
             row = {"part": what, "name": name}
             if what == "bound":
+                row["CUDA"] = "yes" if part.cuda else "no"
                 rows.append(row | {"source": (part.__doc__ or "").partition("\n")[0]})
                 continue
             asked = _Asked()

@@ -18,6 +18,7 @@ from minivae.errors import BackendError
 
 Array = Any
 THREADS = 256  # as in kernels.cu
+WARPS = THREADS // 32
 LARGEST = 2**32  # numbers of an array, which the kernels count in 32 bits
 SUM_BLOCKS = 512  # a sum's value must not depend on the device, so neither may its blocks
 
@@ -357,6 +358,111 @@ class CudaFormulas:
             one_type(eta, x, logvar, *(a for a in (deta, dlogvar_rows) if a is not None)),
         )
 
+    def bernoulli_backward(self, mean: Array, x: Array, dlog_p: Array, deta: Array) -> Array:
+        """Overwrite deta (B, D) with dlog_p (x - mean), for dlog_p (B,)."""
+        launched = (*deta.shape, *_matrix(mean, x), dlog_p, *_matrix(deta))
+        dtype = one_type(mean, x, dlog_p, deta)
+        self.device.launch("bernoulli_backward", (blocks_of(deta),), (THREADS,), launched, dtype)
+        return deta
+
+    # --- Rows, and what importance-weighted bounds ask of the Gaussian parts -------------------
+
+    def repeat_rows(self, rows: Array, out: Array) -> Array:
+        """Overwrite out (B K, C) with each of the rows (B, C) K times."""
+        return self._repeated("repeat_rows", len(out) // len(rows), rows, out)
+
+    def join_rows(self, rows: Array, out: Array) -> Array:
+        """Overwrite out (B, C) with the sums of K of the rows (B K, C) each."""
+        return self._repeated("join_rows", len(rows) // len(out), rows, out)
+
+    def _repeated(self, kernel: str, times: int, rows: Array, out: Array) -> Array:
+        launched = (*out.shape, times, *_matrix(rows, out))
+        self.device.launch(kernel, (blocks_of(out),), (THREADS,), launched, one_type(rows, out))
+        return out
+
+    def sum_rows(self, rows: Array) -> Array:
+        """Return the sum of each of the rows (N, C), (N,)."""
+        return self._by_row("sum_rows", rows)
+
+    def normal_log_density(self, z: Array, logvar: Array | None) -> Array:
+        """Return -(z^2 + logvar + log 2 pi) / 2, summed over each row of (N, Z), (N,)."""
+        return self._by_row("normal_log_density", z, logvar)
+
+    def _by_row(self, kernel: str, first: Array, *others: Any) -> Array:
+        """Launch a kernel with a warp for each row of matrices; return what it makes of each."""
+        out = self.device.empty((len(first),), first.dtype)
+        self.device.launch(
+            kernel,
+            (-(-len(first) // WARPS),),
+            (THREADS,),
+            (*first.shape, *_matrix(first, *others), out),
+            one_type(first, *(one for one in others if one is not None)),
+        )
+        return out
+
+    def scale_rows(self, rows: Array, weights: Array, out: Array) -> Array:
+        """Overwrite out with w times each of the rows (N, C), for weights (N,)."""
+        return self._weigh(rows, weights, 1.0, False, out)
+
+    def add_rows(self, rows: Array, weights: Array | None, out: Array) -> Array:
+        """Add the rows (N, C) to out; w times each, if there are weights (N,)."""
+        return self._weigh(rows, weights, 1.0, True, out)
+
+    def normal_backward(self, z: Array, dlog_p: Array, dz: Array) -> Array:
+        """Overwrite dz (N, Z) with -z dlog_p, for dlog_p (N,)."""
+        return self._weigh(z, dlog_p, -1.0, False, dz)
+
+    def _weigh(self, rows: Array, weights: Any, factor: float, add: bool, out: Array) -> Array:
+        launched = (*rows.shape, *_matrix(rows), weights, factor, int(add), *_matrix(out))
+        given = rows, out if weights is None else weights, out
+        self.device.launch("weigh_rows", (blocks_of(out),), (THREADS,), launched, one_type(*given))
+        return out
+
+    def gaussian_score(self, eps: Array, logvar: Array, out: Array) -> Array:
+        """Overwrite out (N, Z) with -eps exp(-logvar/2)."""
+        return self._elementwise("gaussian_score", eps, logvar, out)
+
+    def log_base_backward(self, dlog_q: Array | None, dmu: Array, dlogvar: Array) -> None:
+        """Overwrite dmu with 0 and dlogvar (N, Z) with -dlog_q / 2, for dlog_q (N,) or none."""
+        given = dmu, dlogvar, dmu if dlog_q is None else dlog_q
+        launched = (*dmu.shape, dlog_q, *_matrix(dmu, dlogvar))
+        self.device.launch(
+            "log_base_backward", (blocks_of(dmu),), (THREADS,), launched, one_type(*given)
+        )
+
+    def importance_weights(
+        self, log_p: Array, log_prior: Array, log_q: Array, samples: int, beta: float, scale: float
+    ) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """Return (nll, kl, v, dlog_p, dlog_prior, dlog_q); nll and kl are float64 on the device.
+
+        `beta` may lie on the device, as a float64 array of one element.
+        """
+        made = [self.device.empty(log_p.shape, log_p.dtype) for _ in range(4)]
+        nll, kl = self.device.empty((), np.float64), self.device.empty((), np.float64)
+        given = log_p, log_prior, log_q
+        self._importance(given, samples, beta, scale, *made, None, None, *self._room(), nll, kl)
+        return nll, kl, *made
+
+    def importance_terms(
+        self, log_p: Array, log_prior: Array, log_q: Array, samples: int, beta: float
+    ) -> tuple[Array, Array]:
+        """Return -nll and kl of each image, (B,)."""
+        made = [self.device.empty((len(log_p) // samples,), log_p.dtype) for _ in range(2)]
+        given = log_p, log_prior, log_q
+        self._importance(given, samples, beta, 1.0, *(None,) * 4, *made, *(None,) * 4)
+        return made[0], made[1]
+
+    def _importance(self, given: tuple, samples: int, beta: Any, scale: float, *made: Any) -> None:
+        images = len(given[0]) // samples
+        weight = (float(beta), None) if np.isscalar(beta) else (0.0, beta)
+        self.device.launch(
+            "importance",
+            (min(-(-images // WARPS), SUM_BLOCKS // 2),),  # which have room for two sums
+            (THREADS,),
+            (images, samples, *given, *weight, float(scale), *made),
+            one_type(*given),
+        )
+
     # --- Adam --------------------------------------------------------------------------------
 
     def adam(
@@ -436,6 +542,12 @@ class CudaFormulas:
         launched = (out.size, given, *numbers, out)
         self.device.launch(kernel, (blocks_of(out),), (THREADS,), launched, one_type(out, given))
         return out
+
+
+def _matrix(*arrays: Any) -> tuple[Any, ...]:
+    """Return pointer and row stride of each, none where there is no array."""
+    pairs = [(one, 0 if one is None else row_stride(one)) for one in arrays]
+    return tuple(each for pair in pairs for each in pair)
 
 
 def blocks_of(array: Array) -> int:

@@ -41,17 +41,48 @@ __device__ bool arrive(unsigned *arrived, unsigned count) {
     return answer;
 }
 
-// *out = factor * the sum of the values of `count` blocks, of which this is one: the one that comes
-// last adds the partial sums in order.
+// Each of the N values becomes its sum over the `count` blocks, of which this is one, in the block
+// that comes last, which adds the partial sums in order. Returns whether this is that block.
+template <int N>
+__device__ bool grid_sums(double (&values)[N], unsigned block, unsigned count, double *partials,
+                          unsigned *arrived) {
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+        double sum = block_sum(values[n]);
+        if (threadIdx.x == 0) partials[n * count + block] = sum;
+    }
+    if (!arrive(arrived, count)) return false;
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+        double mine = 0;
+        for (unsigned b = threadIdx.x; b < count; b += THREADS)
+            mine += __ldcg(partials + n * count + b);
+        values[n] = block_sum(mine);
+    }
+    return true;
+}
+
+// *out = factor * the sum of the values of `count` blocks.
 __device__ void grid_sum(double value, double factor, unsigned block, unsigned count,
                          double *partials, unsigned *arrived, double *out) {
-    double sum = block_sum(value);
-    if (threadIdx.x == 0) partials[block] = sum;
-    if (!arrive(arrived, count)) return;
-    double mine = 0;
-    for (unsigned b = threadIdx.x; b < count; b += THREADS) mine += __ldcg(partials + b);
-    sum = block_sum(mine);
-    if (threadIdx.x == 0) *out = factor * sum;
+    double values[] = {value};
+    if (grid_sums(values, block, count, partials, arrived) && threadIdx.x == 0)
+        *out = factor * values[0];
+}
+
+// The sum of the values of a warp's threads, given to all of them.
+__device__ double warp_sum(double value) {
+    for (int bit = 16; bit > 0; bit /= 2) value += __shfl_xor_sync(~0u, value, bit);
+    return value;
+}
+
+// The largest of them; a NaN is passed over.
+__device__ double warp_max(double value) {
+    for (int bit = 16; bit > 0; bit /= 2) {
+        double other = __shfl_xor_sync(~0u, value, bit);
+        if (other > value) value = other;
+    }
+    return value;
 }
 
 // NaN stays NaN in both.
@@ -576,6 +607,125 @@ extern "C" __global__ void gaussian_kl_each(i64 rows, i64 columns, const REAL *m
     ELEMENT
     REAL u = mu[r * mu_ld + c], v = logvar[r * logvar_ld + c];
     out[r * out_ld + c] = (REAL)0.5 * (expm1(v) - v + u * u);
+}
+
+// deta = dlog_p (x - mean), dlog_p of each image.
+extern "C" __global__ void bernoulli_backward(i64 rows, i64 columns, const REAL *mean, i64 mean_ld,
+                                              const REAL *x, i64 x_ld, const REAL *dlog_p,
+                                              REAL *deta, i64 deta_ld) {
+    ELEMENT
+    deta[r * deta_ld + c] = dlog_p[r] * (x[r * x_ld + c] - mean[r * mean_ld + c]);
+}
+
+// --- Rows: repeated, summed, weighed -------------------------------------------------------------
+
+extern "C" __global__ void repeat_rows(i64 rows, i64 columns, i64 times, const REAL *x, i64 x_ld,
+                                       REAL *out, i64 out_ld) {
+    ELEMENT
+    out[r * out_ld + c] = x[r / times * x_ld + c];
+}
+
+extern "C" __global__ void join_rows(i64 rows, i64 columns, i64 times, const REAL *x, i64 x_ld,
+                                     REAL *out, i64 out_ld) {
+    ELEMENT
+    double sum = 0;
+    for (i64 k = 0; k < times; k++) sum += x[(r * times + k) * x_ld + c];
+    out[r * out_ld + c] = (REAL)sum;
+}
+
+// out_r = factor * sum_c term_rc: a warp for each row.
+#define ROW_SUM(factor, term)                                                                     \
+    const i64 r = ((i64)blockIdx.x * THREADS + threadIdx.x) / 32;                                 \
+    if (r >= rows) return;                                                                        \
+    double sum = 0;                                                                               \
+    for (i64 c = threadIdx.x % 32; c < columns; c += 32) sum += term;                             \
+    sum = warp_sum(sum);                                                                          \
+    if (threadIdx.x % 32 == 0) out[r] = (REAL)(factor * sum);
+
+extern "C" __global__ void sum_rows(i64 rows, i64 columns, const REAL *x, i64 ld, REAL *out) {
+    ROW_SUM(1, x[r * ld + c])
+}
+
+// Of N(0, 1) where no logvar is given.
+extern "C" __global__ void normal_log_density(i64 rows, i64 columns, const REAL *z, i64 z_ld,
+                                              const REAL *logvar, i64 logvar_ld, REAL *out) {
+    const double log_2pi = 1.8378770664093454836;
+    ROW_SUM(-0.5, (double)z[r * z_ld + c] * z[r * z_ld + c] + log_2pi +
+                      (logvar ? (double)logvar[r * logvar_ld + c] : 0))
+}
+
+// out = factor x, times w of each row where weights are given; with `add`, out grows by that.
+extern "C" __global__ void weigh_rows(i64 rows, i64 columns, const REAL *x, i64 x_ld,
+                                      const REAL *weights, double factor, i64 add, REAL *out,
+                                      i64 out_ld) {
+    ELEMENT
+    REAL value = (REAL)factor * x[r * x_ld + c];
+    if (weights) value *= weights[r];
+    out[r * out_ld + c] = add ? out[r * out_ld + c] + value : value;
+}
+
+// --- Importance-weighted bounds ------------------------------------------------------------------
+
+extern "C" __global__ void gaussian_score(i64 rows, i64 columns, const REAL *eps, i64 eps_ld,
+                                          const REAL *logvar, i64 logvar_ld, REAL *out,
+                                          i64 out_ld) {
+    ELEMENT
+    out[r * out_ld + c] = -eps[r * eps_ld + c] * exp((REAL)-0.5 * logvar[r * logvar_ld + c]);
+}
+
+extern "C" __global__ void log_base_backward(i64 rows, i64 columns, const REAL *dlog_q, REAL *dmu,
+                                             i64 dmu_ld, REAL *dlogvar, i64 dlogvar_ld) {
+    ELEMENT
+    dmu[r * dmu_ld + c] = 0;
+    dlogvar[r * dlogvar_ld + c] = dlog_q ? (REAL)-0.5 * dlog_q[r] : (REAL)0;
+}
+
+// A warp passes the K draws of an image: its first pass finds the largest log w, so that no other
+// overflows, the second their sum, the third makes shares and slopes. Without v it makes -nll and
+// kl of each image instead. All in doubles; beta as in `gaussian_kl`.
+extern "C" __global__ void importance(i64 images, i64 samples, const REAL *log_p,
+                                      const REAL *log_prior, const REAL *log_q, double beta,
+                                      const double *beta_at, double scale, REAL *v, REAL *dlog_p,
+                                      REAL *dlog_prior, REAL *dlog_q, REAL *log_p_each,
+                                      REAL *kl_each, double *partials, unsigned *arrived,
+                                      double *nll, double *kl) {
+    if (beta_at) beta = *beta_at;
+    const int lane = threadIdx.x % 32;
+    double sums[2] = {0, 0};  // over the images: of log 1/K sum_k w_k, and of the log ratios
+    for (i64 b = ((i64)blockIdx.x * THREADS + threadIdx.x) / 32; b < images;
+         b += gridDim.x * (THREADS / 32)) {
+        const i64 at = b * samples;
+        double top = log_p[at] + beta * ((double)log_prior[at] - log_q[at]), ratios = 0, total = 0;
+        for (i64 k = at + lane; k < at + samples; k += 32) {
+            const double ratio = (double)log_prior[k] - log_q[k], log_w = log_p[k] + beta * ratio;
+            ratios += ratio;
+            if (log_w > top) top = log_w;
+        }
+        top = warp_max(top);
+        for (i64 k = at + lane; k < at + samples; k += 32)
+            total += exp(log_p[k] + beta * ((double)log_prior[k] - log_q[k]) - top);
+        ratios = warp_sum(ratios);
+        total = warp_sum(total);
+        const double bound = top + log(total / samples);
+        if (v) {
+            for (i64 k = at + lane; k < at + samples; k += 32) {
+                const double log_w = log_p[k] + beta * ((double)log_prior[k] - log_q[k]);
+                const double share = exp(log_w - top) / total;
+                v[k] = (REAL)share;
+                dlog_p[k] = (REAL)(-scale * share);
+                dlog_prior[k] = (REAL)(-scale * beta * share);
+                dlog_q[k] = (REAL)(scale * beta * share);
+            }
+        } else if (lane == 0) {
+            kl_each[b] = (REAL)(-ratios / samples);
+            log_p_each[b] = (REAL)(bound - beta * ratios / samples);
+        }
+        if (lane == 0) sums[0] += bound, sums[1] += ratios;
+    }
+    if (v && grid_sums(sums, blockIdx.x, gridDim.x, partials, arrived) && threadIdx.x == 0) {
+        *kl = -scale / samples * sums[1];
+        *nll = -scale * sums[0] - beta * *kl;
+    }
 }
 
 // --- Adam: the whole vector in one launch --------------------------------------------------------

@@ -5,10 +5,19 @@ The formulas, which fuse sigmoid and cross-entropy, are in formulas.py.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minivae.params import Array
 from minivae.parts.likelihood import UNIT, Likelihood
+
+
+def bernoulli_backward(mean: Array, x: Array, dlog_p: Array, deta: Array) -> Array:
+    """Overwrite deta (B, D) with dlog_p (x - mean), for dlog_p (B,): d/dl [x l - softplus(l)]."""
+    np.subtract(x, mean, out=deta)
+    deta *= dlog_p[:, None]
+    return deta
 
 
 class Bernoulli(Likelihood):
@@ -20,6 +29,10 @@ class Bernoulli(Likelihood):
     source = "Kingma and Welling 2014, appendix C.1"
     discrete = True
 
+    def __init__(self, pixels: int, **settings: Any) -> None:
+        super().__init__(pixels, **settings)
+        self.own = self.backend.twins(bernoulli_backward)
+
     def forward(self, eta: Array, x: Array) -> Array:
         """Return log p(x|eta) of each image, (B,), in nats."""
         self.given = self.like("sigmoid", eta), x
@@ -27,11 +40,9 @@ class Bernoulli(Likelihood):
         return self.formulas.bernoulli_log_likelihood(eta, x, out, self.given[0])
 
     def backward(self, dlog_p: Array) -> Array:
-        """Return deta = dlog_p (x - sigmoid(eta)), from d/dl [x l - softplus(l)]."""
+        """Return deta = dlog_p (x - sigmoid(eta))."""
         mean, x = self.given
-        deta = np.subtract(x, mean, out=self.like("deta", mean))
-        deta *= dlog_p[:, None]
-        return deta
+        return self.own.bernoulli_backward(mean, x, dlog_p, self.like("deta", mean))
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""

@@ -11,6 +11,24 @@ import numpy as np
 
 from minivae.layers import Layer, Reparameterize
 from minivae.params import Array
+from minivae.parts.standard_normal import normal_log_density
+
+
+def gaussian_score(eps: Array, logvar: Array, out: Array) -> Array:
+    """Overwrite out (N, Z) with d log N(z; mu, sigma^2)/dz = -(z - mu)/sigma^2 = -eps/sigma."""
+    np.multiply(logvar, -0.5, out=out)
+    np.exp(out, out=out)
+    out *= eps
+    return np.negative(out, out=out)
+
+
+def log_base_backward(dlog_q: Array | None, dmu: Array, dlogvar: Array) -> None:
+    """Overwrite dmu and dlogvar (N, Z) for dlog_q (N,) of `log_base`; zeros where there is none.
+
+    With eps held, dlog_q/dmu = 0 and dlog_q/dlogvar = -1/2.
+    """
+    dmu[...] = 0
+    dlogvar[...] = 0 if dlog_q is None else -0.5 * dlog_q[:, None]
 
 
 class GaussianPosterior(Layer):
@@ -22,6 +40,7 @@ class GaussianPosterior(Layer):
     def __init__(self, latent: int, backend: Any = "numpy") -> None:
         super().__init__(inner={"sampler": Reparameterize(backend=backend)}, backend=backend)
         self.latent = latent
+        self.own = self.backend.twins(normal_log_density, gaussian_score, log_base_backward)
         self.columns = 2 * latent  # numbers of stats for an image
 
     @property
@@ -55,26 +74,25 @@ class GaussianPosterior(Layer):
 
         (z - mu) / sigma is eps, so it is -(eps^2 + logvar + log 2 pi) / 2, summed.
         """
-        logvar = self.halves(stats)[1]
-        return -0.5 * (eps * eps + logvar + float(np.log(2 * np.pi))).sum(axis=1)
+        return self.own.normal_log_density(eps, self.halves(stats)[1])
 
-    def backward(self, dz: Array, dlog_q: Array) -> Array:
-        """Return dstats: the path through z, and log q's own dependence on logvar, eps held.
+    def backward(self, dz: Array, dlog_q: Array | None) -> Array:
+        """Return dstats: the path through z, and log q's own dependence on the stats, eps held.
 
-        With eps held, dlog_q/dmu = 0 and dlog_q/dlogvar = -1/2.
+        Without dlog_q, the path through z alone.
         """
         dstats = self.buffers.get("dstats", len(dz), self.columns, dz.dtype)
-        dstats[:, 2 * self.latent :] = 0
+        if self.columns > 2 * self.latent:
+            dstats[:, 2 * self.latent :] = 0
         return self.base_backward(dz, dlog_q, dstats)
 
-    def base_backward(self, dz: Array, dlog_q: Array, dstats: Array) -> Array:
+    def base_backward(self, dz: Array, dlog_q: Array | None, dstats: Array) -> Array:
         """Overwrite the halves of dstats for dz and dlog_q, and return dstats."""
-        dmu, dlogvar = self.halves(dstats)
-        dmu[...] = 0
-        dlogvar[...] = -0.5 * dlog_q[:, None]
+        self.own.log_base_backward(dlog_q, *self.halves(dstats))
         self.add(dz, dstats)
         return dstats
 
     def score(self) -> Any:
-        """Return dlog q(z|x)/dz with the stats held, (B, Z): -(z - mu)/sigma^2 = -eps/sigma."""
-        return -self.eps * np.exp(-0.5 * self.halves(self.stats)[1])
+        """Return dlog q(z|x)/dz with the stats held, (B, Z)."""
+        out = self.like("score", self.eps)
+        return self.own.gaussian_score(self.eps, self.halves(self.stats)[1], out)

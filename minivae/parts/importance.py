@@ -6,23 +6,59 @@ they multiply. A row of noise holds the K draws of its image; decoder and parts 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minivae.errors import ArgumentError
+from minivae.parts.rows import add_rows, join_rows, repeat_rows, scale_rows
 
 MOST = 100_000  # samples an image
 
 
-class Draws(NamedTuple):
-    """What K draws of z gave for each of B images; all (B, K).
+def importance_weights(
+    log_p: Any, log_prior: Any, log_q: Any, samples: int, beta: float, scale: float
+) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """Return (nll, kl, v, dlog_p, dlog_prior, dlog_q), from the logarithms of all draws, (B K,).
 
-    log_w = log p(x|z) + beta log [p(z) / q(z|x)], and ratio is the last logarithm.
+    log w = log p(x|z) + beta (log p(z) - log q(z|x)), of which `samples`, K, are an image's. v is
+    the share of each w in the sum of its image's, and the last three are the slopes of the loss
+    -scale sum_b log 1/K sum_k w_bk; all four are (B K,). kl is scale times the sum over the images
+    of the mean of log q(z|x) - log p(z), and nll what is left of the loss: nll + beta kl is it.
     """
+    log_w, ratio = _log_weights(log_p, log_prior, log_q, samples, beta)
+    bound, v = log_mean_exp(log_w)
+    dlog_p = (-scale * v).reshape(-1)
+    dlog_prior = beta * dlog_p
+    kl = -scale / samples * ratio.sum(dtype=np.float64)
+    nll = -scale * bound.sum(dtype=np.float64) - beta * kl
+    return nll, kl, v.reshape(-1), dlog_p, dlog_prior, -dlog_prior
 
-    log_w: Any
-    ratio: Any
+
+def importance_terms(
+    log_p: Any, log_prior: Any, log_q: Any, samples: int, beta: float
+) -> tuple[Any, Any]:
+    """Return -nll and kl of each image, (B,), as `importance_weights` has them for scale 1."""
+    log_w, ratio = _log_weights(log_p, log_prior, log_q, samples, beta)
+    kl = -ratio.mean(axis=1)
+    return log_mean_exp(log_w)[0] + beta * kl, kl
+
+
+def _log_weights(
+    log_p: Any, log_prior: Any, log_q: Any, samples: int, beta: float
+) -> tuple[Any, Any]:
+    """Return log w and log p(z) / q(z|x), (B, K)."""
+    ratio = log_prior - log_q
+    return (log_p + beta * ratio).reshape(-1, samples), ratio.reshape(-1, samples)
+
+
+def log_mean_exp(log_w: Any) -> tuple[Any, Any]:
+    """Return log 1/K sum_k w_k, (B,), and w_k / sum w, (B, K), for log w (B, K)."""
+    top = log_w.max(axis=1, keepdims=True)
+    v = np.exp(log_w - top)
+    total = v.sum(axis=1, keepdims=True)
+    v /= total
+    return (top + np.log(total / log_w.shape[1]))[:, 0], v
 
 
 class Iwae:
@@ -45,7 +81,7 @@ class Iwae:
     kind: ClassVar[str] = "iwae"
     settings: ClassVar[dict[str, Any]] = {"samples": int}
     example: ClassVar[str] = "iwae:5"
-    cuda: ClassVar[bool] = False  # not tried on a device yet
+    cuda: ClassVar[bool] = True
     held: ClassVar[bool] = False  # whether q's own stats are held: gradients pass through z alone
     power: ClassVar[int] = 1  # of the weights in the encoder's gradient
 
@@ -74,63 +110,57 @@ class Iwae:
         beta : float
             Weight of log q(z|x) - log p(z) in log w, and so in the gradient.
         """
-        draws = self._draw(model, x, eps, beta)
-        bound, v = log_mean_exp(draws.log_w)
-        dlog_p = (-scale * v).reshape(-1)
+        f = self._formulas(model)
+        terms = self._draw(model, f, x, eps)
+        nll, kl, v, dlog_p, dlog_prior, dlog_q = f.importance_weights(
+            *terms, self.samples, beta, scale
+        )
         deta = model.likelihood.backward(dlog_p)
         dz = model.decoder.backward_input(deta)
-        dz += model.prior.backward(beta * dlog_p)
+        f.add_rows(model.prior.backward(dlog_prior), None, dz)
         if self.held:
-            # The path through z of -log q(z|x): its stats held, it changes with z alone.
-            dz -= (beta * dlog_p)[:, None] * model.posterior.score()
+            # log q(z|x) with its stats held changes with z alone.
+            f.add_rows(model.posterior.score(), dlog_q, dz)
             if self.power == 2:
-                dz *= v.reshape(-1)[:, None]
-            dstats = self._room(model, "dstats", x, model.posterior.columns)
-            dstats[...] = 0
-            model.posterior.add(dz, dstats)
-        else:
-            dstats = model.posterior.backward(dz, -beta * dlog_p)
-        model.encoder.keep(self._joined(model, dstats))
-        kl = -scale / self.samples * draws.ratio.sum(dtype=np.float64)
-        return -scale * bound.sum(dtype=np.float64) - beta * kl, kl
+                f.scale_rows(dz, v, dz)
+            dlog_q = None
+        dstats = model.posterior.backward(dz, dlog_q)
+        model.encoder.keep(self._joined(model, f, dstats))
+        return nll, kl
 
     def terms(self, model: Any, x: Any, eps: Any) -> tuple[Any, Any]:
         """Return minus nll and the KL of each image, as `step` has them, (B,); no gradients."""
-        draws = self._draw(model, x, eps, model.beta)
-        kl = -draws.ratio.mean(axis=1)
-        return log_mean_exp(draws.log_w)[0] + model.beta * kl, kl
+        f = self._formulas(model)
+        return f.importance_terms(*self._draw(model, f, x, eps), self.samples, model.beta)
 
-    def _draw(self, model: Any, x: Any, eps: Any, beta: float) -> Draws:
-        """Draw K times for each image, encoded once, and weigh."""
-        stats = self._repeated(model, "stats", model.encoder.forward(x))
+    @staticmethod
+    def _formulas(model: Any) -> Any:
+        """Return the formulas of this file and of rows.py as the model's backend runs them."""
+        return model.backend.twins(
+            importance_weights, importance_terms, repeat_rows, join_rows, scale_rows, add_rows
+        )
+
+    def _draw(self, model: Any, f: Any, x: Any, eps: Any) -> tuple[Any, Any, Any]:
+        """Draw K times for each image, encoded once: log p(x|z), log p(z), log q(z|x), (B K,)."""
+        stats = self._repeated(model, f, "stats", model.encoder.forward(x))
         z, log_q = model.posterior.forward(stats, eps.reshape(len(stats), model.latent))
         eta = model.decoder.forward(z)
-        log_p = model.likelihood.forward(eta, self._repeated(model, "x", x))
-        ratio = model.prior.forward(z) - log_q
-        shape = len(x), self.samples
-        return Draws((log_p + beta * ratio).reshape(shape), ratio.reshape(shape))
+        log_p = model.likelihood.forward(eta, self._repeated(model, f, "x", x))
+        return log_p, model.prior.forward(z), log_q
 
-    def _room(self, model: Any, name: str, x: Any, columns: int) -> Any:
-        """Return a buffer of K rows an image: the model's, so that a window has its images'."""
-        room = model.buffers.get(name, len(x), self.samples * columns, x.dtype)
-        return room.reshape(len(x) * self.samples, columns)
-
-    def _repeated(self, model: Any, name: str, rows: Any) -> Any:
-        """Return each row K times."""
+    def _repeated(self, model: Any, f: Any, name: str, rows: Any) -> Any:
+        """Return each row K times, in a buffer of the model, so that a window has its images'."""
         if self.samples == 1:
             return rows
-        room = self._room(model, name, rows, rows.shape[1])
-        room.reshape(len(rows), self.samples, -1)[...] = rows[:, None]
-        return room
+        room = model.buffers.get(name, len(rows), self.samples * rows.shape[1], rows.dtype)
+        return f.repeat_rows(rows, room.reshape(len(rows) * self.samples, rows.shape[1]))
 
-    def _joined(self, model: Any, dstats: Any) -> Any:
+    def _joined(self, model: Any, f: Any, dstats: Any) -> Any:
         """Return the gradient of stats that K rows share: their sum."""
         if self.samples == 1:
             return dstats
-        joined = model.buffers.get(
-            "joined", len(dstats) // self.samples, dstats.shape[1], dstats.dtype
-        )
-        return dstats.reshape(len(joined), self.samples, -1).sum(axis=1, out=joined)
+        rows, columns = len(dstats) // self.samples, dstats.shape[1]
+        return f.join_rows(dstats, model.buffers.get("joined", rows, columns, dstats.dtype))
 
 
 class StickingTheLanding(Iwae):
@@ -155,12 +185,3 @@ class DoublyReparameterized(StickingTheLanding):
     kind = "dreg"
     example = "dreg:5"
     power = 2
-
-
-def log_mean_exp(log_w: Any) -> tuple[Any, Any]:
-    """Return log 1/K sum_k w_k, (B,), and w_k / sum w, (B, K), for log w (B, K)."""
-    top = log_w.max(axis=1, keepdims=True)
-    v = np.exp(log_w - top)
-    total = v.sum(axis=1, keepdims=True)
-    v /= total
-    return (top + np.log(total / log_w.shape[1]))[:, 0], v

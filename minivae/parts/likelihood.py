@@ -13,6 +13,7 @@ import numpy as np
 from minivae.formulas import linear_backward_bias
 from minivae.layers import Layer, Shape
 from minivae.params import ALL, Array
+from minivae.parts.rows import scale_rows, sum_rows
 
 # Which x a likelihood is for, in words.
 UNIT = "numbers from 0 to 1"
@@ -102,7 +103,8 @@ class Pixelwise(Likelihood):
     def __init__(self, pixels: int, own: int = 0, **settings: Any) -> None:
         super().__init__(pixels, {self.own: (own,)} if own else None, **settings)
         formula = type(self).formula
-        self.formulas = self.backend.twins(formula, linear_backward_bias, *self.others)
+        shared = linear_backward_bias, scale_rows, sum_rows
+        self.formulas = self.backend.twins(formula, *shared, *self.others)
         self._whole = getattr(self.formulas, f"{formula.__name__}_nll", None)  # on a device
         self.constants: tuple[Any, ...] = ()
 
@@ -113,7 +115,7 @@ class Pixelwise(Likelihood):
     def forward(self, eta: Array, x: Array) -> Array:
         """Return log p(x|eta) of each image, (B,), in nats; keep its slopes."""
         log_p, self.slopes, self.own_slopes = self._pass(eta, x, 1.0, "slopes", "own slopes")
-        return log_p.sum(axis=1)
+        return self.formulas.sum_rows(log_p)
 
     def each(self, eta: Array, x: Array) -> Array:
         """Return log p of each pixel, (B, D), of which `forward` is the sum; nothing is kept."""
@@ -121,12 +123,11 @@ class Pixelwise(Likelihood):
 
     def backward(self, dlog_p: Array) -> Array:
         """Return deta for dlog_p (B,), and overwrite the gradients of own parameters."""
-        weights = dlog_p[:, None]
+        scale = self.formulas.scale_rows
         if self.own_shapes:
-            self.drows = self.like("drows", self.own_slopes)
-            np.multiply(self.own_slopes, weights, out=self.drows)
+            self.drows = scale(self.own_slopes, dlog_p, self.like("drows", self.own_slopes))
             self.gradients()
-        return np.multiply(self.slopes, weights, out=self.like("deta", self.slopes))
+        return scale(self.slopes, dlog_p, self.like("deta", self.slopes))
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""

@@ -13,6 +13,24 @@ from minivae.layers import Layer
 from minivae.params import Array
 
 
+def normal_log_density(z: Array, logvar: Array | None) -> Array:
+    """Return -(z^2 + logvar + log 2 pi) / 2, summed over each row of z and logvar (N, Z), (N,).
+
+    log N(z; 0, 1) where no logvar is given; log N(z; mu, sigma^2) of what (z - mu) / sigma is z.
+    """
+    terms = z * z
+    if logvar is not None:
+        terms += logvar
+    terms += float(np.log(2 * np.pi))
+    return -0.5 * terms.sum(axis=1)
+
+
+def normal_backward(z: Array, dlog_p: Array, dz: Array) -> Array:
+    """Overwrite dz (N, Z) with -z dlog_p, for dlog_p (N,)."""
+    np.multiply(z, dlog_p[:, None], out=dz)
+    return np.negative(dz, out=dz)
+
+
 class StandardNormal(Layer):
     """p(z) = N(0, 1), without parameters."""
 
@@ -23,15 +41,16 @@ class StandardNormal(Layer):
     def __init__(self, latent: int, pixels: int = 0, backend: Any = "numpy") -> None:
         super().__init__(backend=backend)
         self.latent = latent
+        self.own = self.backend.twins(normal_log_density, normal_backward)
 
     def forward(self, z: Array) -> Array:
         """Return log p(z) of each row of z (B, Z), (B,), in nats."""
         self.z = z
-        return -0.5 * (z * z + float(np.log(2 * np.pi))).sum(axis=1)
+        return self.own.normal_log_density(z, None)
 
     def backward(self, dlog_p: Array) -> Array:
         """Return dz = -z dlog_p, (B, Z)."""
-        return -self.z * dlog_p[:, None]
+        return self.own.normal_backward(self.z, dlog_p, self.like("dz", self.z))
 
     def kl(self, stats: Array, beta: float, scale: float) -> tuple[Array, Array]:
         """Return scale times the sum of KL(q || p), and beta times its gradient dstats.
