@@ -122,16 +122,16 @@ const char *launch(const unsigned *dims, unsigned turn, void (*kernel)(A...), vo
 
 // What a kernel takes, one letter an argument: f, d, i, u, v for pointers by what they point to,
 // D and I for double and long long.
-inline char letter(double) { return 'D'; }
-inline char letter(long long) { return 'I'; }
-inline char letter(const float *) { return 'f'; }
-inline char letter(const double *) { return 'd'; }
-inline char letter(const long long *) { return 'i'; }
-inline char letter(const unsigned *) { return 'u'; }
-inline char letter(const void *) { return 'v'; }
+constexpr char letter(double) { return 'D'; }
+constexpr char letter(long long) { return 'I'; }
+constexpr char letter(const float *) { return 'f'; }
+constexpr char letter(const double *) { return 'd'; }
+constexpr char letter(const long long *) { return 'i'; }
+constexpr char letter(const unsigned *) { return 'u'; }
+constexpr char letter(const void *) { return 'v'; }
 template <class... A>
 const char *takes(void (*)(A...)) {
-    static const char letters[] = {letter(A{})..., 0};
+    static constexpr char letters[] = {letter(A{})..., 0};
     return letters;
 }
 }  // namespace host
