@@ -17,9 +17,11 @@ from test_cuda_kernels import SIZES, TYPES, WIDE, Frame, both_ways, few, near, w
 from minivae import VAE, Adam
 from minivae.backend import NumpyBackend
 from minivae.cuda.formulas import CudaFormulas
+from minivae.data import Dataset
 from minivae.data.pixels import Source
 from minivae.errors import BackendError
 from minivae.parts import bernoulli, gaussian_posterior, importance, rows, standard_normal
+from minivae.training import Training
 from minivae.training.evaluation import evaluate
 from minivae.training.steps import open_steps
 
@@ -247,6 +249,16 @@ def test_a_step_reads_nothing_back_and_all_of_it_is_captured(bound):
     for kernel, _, _, packed, _ in steps._graph.recording:
         for letter, value in packed:
             assert letter in "ID0" or value.value in held, kernel
+
+
+def test_the_training_loop_runs_on_it():
+    data = Dataset("made up", images(), images()[:30], None, None, (5, 7))
+    records = []
+    for backend in (NumpyBackend(), cupy_backend()):
+        vae = VAE(D, (24, 9), 3, seed=3, dtype="float64", backend=backend, bound="dreg:3")
+        training = Training(vae, data, batch_size=BATCH)
+        records.append([record[1:7] for record in training.run(2, threads=1)])
+    np.testing.assert_allclose(records[1], records[0], rtol=1e-11)
 
 
 @pytest.mark.parametrize("bound", ["iwae:3", "stl:3"])

@@ -377,7 +377,7 @@ class CudaFormulas:
 
     def _repeated(self, kernel: str, times: int, rows: Array, out: Array) -> Array:
         launched = (*out.shape, times, *_matrix(rows, out))
-        self.device.launch(kernel, (blocks_of(out),), (THREADS,), launched, one_type(rows, out))
+        self.device.launch(kernel, (blocks_of(out),), (THREADS,), launched, one_type(out, rows))
         return out
 
     def sum_rows(self, rows: Array) -> Array:
