@@ -1,11 +1,12 @@
-"""Denormal numbers, below 2^-126 in float32, taken as zeros while an optimizer updates.
+"""Denormal numbers, below 2^-126 in float32, taken as zeros within a training step.
 
 The moments of a weight whose gradient stays 0 (a pixel never lit again, a dead unit) shrink at
-every step and become denormal. Intel's processors compute with such numbers in microcode: a
-product takes some forty times as long (bench/README.md). A switch of the vector unit takes them as
-zeros instead (FTZ and DAZ in its register MXCSR: Intel 64 manual, volume 1, section 10.2.3), as
-PyTorch's `torch.set_flush_denormal` does. Parameters do not feel it: 1e-38 beside the 1e-8 of
-Adam's floor.
+every step and become denormal; so do the gradients of a draw that importance weights give next to
+no share, in all the products that they pass through. Intel's processors compute with such numbers
+in microcode: a product takes some forty times as long (bench/README.md). A switch of the vector
+unit takes them as zeros instead (FTZ and DAZ in its register MXCSR: Intel 64 manual, volume 1,
+section 10.2.3), as PyTorch's `torch.set_flush_denormal` does. Parameters do not feel it: 1e-38
+beside the 1e-8 of Adam's floor.
 """
 
 from __future__ import annotations

@@ -68,7 +68,8 @@ class Optimizer:
         self.advance()
         if self.clip is not None:
             self.shrink(whole, self.squares(whole))
-        self.update(whole)
+        with Flushed():
+            self.update(whole)
 
     def advance(self) -> None:
         """Begin the next step: count it and compute its constants."""
@@ -86,9 +87,8 @@ class Optimizer:
 
     def update(self, part: slice) -> None:
         """Update one part of the vector; processes may update different parts at once."""
-        with Flushed():
-            for start in range(part.start, part.stop, self.backend.block):
-                self._update(slice(start, min(start + self.backend.block, part.stop)))
+        for start in range(part.start, part.stop, self.backend.block):
+            self._update(slice(start, min(start + self.backend.block, part.stop)))
 
     def _update(self, block: slice) -> None:
         raise NotImplementedError

@@ -18,6 +18,7 @@ import numpy as np
 
 from minivae import networks, views
 from minivae.backend import Backend, get_backend
+from minivae.denormals import Flushed
 from minivae.errors import ArgumentError, BackendError
 from minivae.inputs import affordable, checked, precision, said, typed
 from minivae.layers import Layer
@@ -270,12 +271,13 @@ class VAE(Layer):
             raise ArgumentError(f"{len(x)} images and {len(eps)} rows of noise: give one row each")
         if self._learns:
             networks.learning(self)
-        try:
-            nll, kl = self.bound.step(self, x, eps, 1 / len(x), self.beta)
-        finally:
-            if self._learns:
-                networks.learning(self, False)
-        self.gradients()
+        with Flushed():
+            try:
+                nll, kl = self.bound.step(self, x, eps, 1 / len(x), self.beta)
+            finally:
+                if self._learns:
+                    networks.learning(self, False)
+            self.gradients()
         return Terms(nll + self.beta * kl, nll, kl)
 
     def twin(self) -> VAE:

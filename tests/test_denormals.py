@@ -1,4 +1,4 @@
-"""Denormal numbers are zeros while an optimizer updates, and nowhere else."""
+"""Denormal numbers are zeros within a training step, and nowhere else."""
 
 import platform
 
@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from minivae import VAE, Adam, formulas
+from minivae.data.pixels import Source
 from minivae.denormals import Flushed, library
+from minivae.noise import RowNoise
+from minivae.parts.elbo import Elbo
+from minivae.training.steps import Steps
 
 SMALL = np.full(100, 1e-39, np.float32)  # below 2^-126 = 1.2e-38
 
@@ -67,3 +71,21 @@ def test_the_room_begins_with_a_cache_line():
         assert all(room.shape == (count,) and room.dtype == dtype for room in rooms)
         assert all(room.ctypes.data % 64 == 0 for room in rooms)
         assert not any(np.shares_memory(rooms[0], room) for room in rooms[1:])
+
+
+@needs_switch
+def test_a_step_is_flushed_by_hand_and_in_training(monkeypatch):
+    """Importance weights of 1e-39 pass through the decoder's products."""
+    seen, step = [], Elbo.step
+    monkeypatch.setattr(Elbo, "step", lambda *given: (seen.append(flushed()), step(*given))[1])
+    monkeypatch.setattr(Adam, "_update", lambda adam, block: seen.append(flushed()))
+    vae, rows = VAE(6, (4,), 2), np.random.default_rng(0).random((8, 6), np.float32)
+    adam = Adam(vae.parameters, vae.backend)
+    vae.step(rows, np.zeros((8, 2)))
+    adam.step()
+    steps = Steps(vae, adam, Source(rows), 8, 1)
+    steps.begin(np.arange(8), RowNoise(0, "eps", 1), RowNoise(0, "binarize", 1))
+    steps.step(0)
+    steps.close()
+    assert seen == [True] * 4
+    assert not flushed()

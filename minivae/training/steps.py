@@ -12,6 +12,7 @@ import numpy as np
 
 from minivae.backend import is_shared, shared_empty
 from minivae.data.pixels import Source, gather
+from minivae.denormals import Flushed
 from minivae.errors import ArgumentError
 from minivae.noise import RowNoise
 from minivae.training.crew import BlasThreads, Crew, can_fork, cores
@@ -248,20 +249,21 @@ class Steps:
         """Compute this process's share of step i; return how many images the batch has."""
         first, part = i * self.batch_size, self._parts[self._crew.k]
         n = min(self.batch_size, len(self._order) - first)
-        passed = self._pass if n <= self.piece else self._pass_in_pieces
-        self._terms[self._crew.k] = passed(first, n, 1 / n, part)
-        self.adam.advance()
-        if self.ranks is not None:
-            self._crew.meet()  # all parts of this rank's sum are there
-            if self._crew.k == 0:
-                self.ranks.add(self.vae.grad)
+        with Flushed():  # tiny numbers are zeros
+            passed = self._pass if n <= self.piece else self._pass_in_pieces
+            self._terms[self._crew.k] = passed(first, n, 1 / n, part)
+            self.adam.advance()
+            if self.ranks is not None:
+                self._crew.meet()  # all parts of this rank's sum are there
+                if self._crew.k == 0:
+                    self.ranks.add(self.vae.grad)
+                self._crew.meet()
+            if self.adam.clip is not None:  # by the norm of all parts
+                self._squares[self._crew.k] = self.adam.squares(part)
+                self._crew.meet()
+                self.adam.shrink(part, float(self._squares.sum()))
+            self.adam.update(part)
             self._crew.meet()
-        if self.adam.clip is not None:  # by the norm of all parts
-            self._squares[self._crew.k] = self.adam.squares(part)
-            self._crew.meet()
-            self.adam.shrink(part, float(self._squares.sum()))
-        self.adam.update(part)
-        self._crew.meet()
         return n
 
     def _pass(self, first: int, n: int, scale: float, part: slice) -> Any:
