@@ -127,6 +127,8 @@ class VAE(Layer):
         super().__init__(inner=inner, seed=seed, dtype=dtype, backend=backend)
         made, settings = spec.find(BOUNDS, bound, "bound")
         self.bound: Any = made(**settings)
+        if hasattr(self.bound, "fits"):
+            self.bound.fits(self.posterior.kind, self.prior.kind)
         if backend.name != "numpy" and not self.bound.cuda:
             raise BackendError(f"bound {bound!r} has no CUDA form yet: use --backend numpy")
         self.pixels, self.hidden, self.latent = pixels, hidden, latent

@@ -189,3 +189,9 @@ def test_of_many_epochs_some_fifty_are_told(tmp_path):
     said = CliRunner().invoke(main, [*arguments, "--epochs", "210"]).stderr
     epochs = [int(line.split("/")[0][6:]) for line in said.splitlines() if line[:6] == "epoch "]
     assert epochs == [1, 2, 3, *range(4, 209, 4), 210]
+
+
+@pytest.mark.parametrize("other", [{"prior": "mixture:3"}, {"posterior": "full"}])
+def test_free_bits_refuse_what_has_no_closed_form_before_anything_begins(other):
+    with pytest.raises(ArgumentError, match="free bits need --posterior gaussian"):
+        VAE(6, (5,), 2, bound="freebits:0.1", **other)

@@ -110,12 +110,15 @@ class FreeBits(Elbo):
             raise ArgumentError(f"the free bits must be 0 nats or more, not {nats}")
         self.nats = nats
 
+    def fits(self, posterior: str, prior: str) -> None:
+        """Raise ArgumentError unless the KL of these has the closed form that is cut here."""
+        if (posterior, prior) != ("gaussian", "normal"):
+            raise ArgumentError("free bits need --posterior gaussian and --prior normal")
+
     def step(
         self, model: Any, x: Array, eps: Array, scale: float, beta: float
     ) -> tuple[Array, Array]:
         """Pass a batch forward and back, as `Elbo` does; kl is the KL with its floor."""
-        if model.posterior.kind != "gaussian" or model.prior.kind != "normal":
-            raise ArgumentError("free bits need --posterior gaussian and --prior normal")
         stats = model.encoder.forward(x)
         eta = model.decoder.forward(model.posterior.draw(stats, eps))
 
