@@ -137,7 +137,7 @@ def torch(threads: int, mode: str, last: bool = False) -> Callable[[int, int], R
 
     nll_of = torch_nll
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # as XLA has it; on Intel it decides the time of Adam
+    torch.set_flush_denormal(True)  # as a step of minivae does; on Intel Adam is slow without
 
     def prepare(batch: int, steps: int) -> Run:
         torch._dynamo.reset()
