@@ -142,7 +142,13 @@ def bernoulli_nll(logits: Array, x: Array, scale: float, dlogits: Array) -> floa
     """
     larger = relu(logits, np.empty_like(logits))
     value = _sum(larger) - float(np.vdot(x, logits))
-    _sigmoid_of_both(logits, dlogits, larger)
+    s = np.negative(logits, out=dlogits)
+    with np.errstate(over="ignore"):  # below l = -88, e^-l is infinite and s rightly 0
+        np.exp(s, out=s)
+    s += 1
+    np.divide(1, s, out=s)
+    np.subtract(1, s, out=larger)
+    np.maximum(larger, s, out=larger)
     value -= _sum_of_logs(larger)
 
     dlogits -= x
@@ -168,30 +174,26 @@ def gaussian_kl(
 
 
 def bernoulli_log_likelihood(
-    logits: Array, x: Array, out: Array, mean: Array | None = None
+    logits: Array, x: Array, out: Array, slopes: Array | None = None
 ) -> Array:
-    """Overwrite out (B,) with log p(x|logits) of each image, in nats, and mean with sigmoid(l).
+    """Overwrite out (B,) with log p(x|logits) of each image, in nats, and slopes with d/dl of it.
 
-    x l - softplus(l), with softplus(l) = max(l, 0) - log sigmoid(|l|), as in `bernoulli_nll`. From
-    the mean follows the gradient, x - sigmoid(l).
+    With e = exp(l): x l - softplus(l) = x l - log(1 + e), and the slope is x - sigmoid(l) =
+    x - e / (1 + e). Where e is infinite, from l = 89 on, softplus(l) is l and sigmoid(l) is 1.
     """
-    larger = np.empty_like(logits)
-    _sigmoid_of_both(logits, np.empty_like(logits) if mean is None else mean, larger)
-    np.einsum("bd,bd->b", x, logits, out=out)
-    out += _row_sums_of_logs(larger)
-    out -= np.add.reduce(relu(logits, larger), axis=1)
+    e = np.empty_like(logits) if slopes is None else slopes
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.exp(logits, out=e)
+        whole = e + 1
+        if slopes is not None:
+            e /= whole
+            np.subtract(x, e, out=slopes)
+        np.einsum("bd,bd->b", x, logits, out=out)
+        out -= np.einsum("bd->b", np.log(whole, out=whole))
+        for b in np.flatnonzero(~np.isfinite(out)):
+            out[b] = np.vdot(x[b], logits[b]) - np.logaddexp(0, logits[b]).sum()
+            e[b] = x[b] - sigmoid(logits[b], whole[b])
     return out
-
-
-def _sigmoid_of_both(logits: Array, s: Array, larger: Array) -> None:
-    """Overwrite s with sigmoid(l), and larger with sigmoid(|l|), the larger of s and 1 - s."""
-    np.negative(logits, out=s)
-    with np.errstate(over="ignore"):  # below l = -88, e^-l is infinite and s rightly 0
-        np.exp(s, out=s)
-    s += 1
-    np.divide(1, s, out=s)
-    np.subtract(1, s, out=larger)
-    np.maximum(larger, s, out=larger)
 
 
 def gaussian_kl_each(mu: Array, logvar: Array, out: Array) -> Array:
@@ -222,22 +224,6 @@ def _sum_of_logs(a: Array) -> float:
         products = np.multiply.reduce(a[first : first + FACTORS], axis=0)
         total += _sum(np.log(products, out=products))
     return total
-
-
-def _row_sums_of_logs(a: Array) -> Array:
-    """Return the sums of log(a) over each row, for entries in [1/2, 1], which are overwritten.
-
-    Four times the second half is multiplied onto the first, and an odd column onto column 0: no
-    product has more than 3^4 factors, and 2^-81 is a float32.
-    """
-    for _ in range(4):
-        half, odd = divmod(a.shape[1], 2)
-        if half:
-            a[:, :half] *= a[:, half : 2 * half]
-            if odd:
-                a[:, 0] *= a[:, -1]
-            a = a[:, :half]
-    return np.add.reduce(np.log(a, out=a), axis=1)
 
 
 # --- Adam (Kingma and Ba 2015, algorithm 1) ----------------------------------------------------

@@ -118,6 +118,30 @@ def test_value_and_gradient_in_few_passes_are_the_same(kind):
 
 
 @likelihoods
+@pytest.mark.parametrize("block", [1, 65, 10**6], ids=["rows", "few", "all"])
+def test_draws_may_share_an_image_and_be_taken_in_blocks(kind, block, monkeypatch):
+    """Three rows of eta of each image, against as many copies of it, one row after another."""
+    x, draws = golden(kind)["x"], np.random.default_rng(0)
+    eta = np.repeat(golden(kind)["eta"], 3, axis=0)
+    eta += draws.standard_normal(eta.shape) / 4
+    dlog_p = draws.standard_normal(len(eta))
+    likelihood, alone = make(kind), make(kind)
+    monkeypatch.setattr(type(likelihood.backend), "block", block)
+    log_p, deta = likelihood.forward(eta, x).copy(), likelihood.backward(dlog_p)
+    monkeypatch.setattr(type(likelihood.backend), "block", 10**6)
+    rows = {name: [] for name in likelihood.grads}
+    for row, image in enumerate(np.repeat(x, 3, axis=0)):
+        assert log_p[row] == pytest.approx(alone.forward(eta[row : row + 1], image[None])[0], 1e-13)
+        want = alone.backward(dlog_p[row : row + 1])
+        np.testing.assert_allclose(deta[row : row + 1], want, rtol=1e-12, atol=1e-15)
+        for name, grad in alone.grads.items():
+            rows[name].append(grad.copy())
+    for name, grad in likelihood.grads.items():
+        most = np.abs(rows[name]).sum(axis=0)
+        assert (np.abs(np.sum(rows[name], axis=0) - grad) <= 1e-14 * most).all(), name
+
+
+@likelihoods
 def test_a_likelihood_sums_to_one_and_has_the_mean_that_it_says(kind):
     likelihood = make(kind, pixels=ONE.get(kind, 1))
     points, weights = all_that_can_be(likelihood)

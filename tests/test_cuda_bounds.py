@@ -20,7 +20,7 @@ from minivae.cuda.formulas import CudaFormulas
 from minivae.data import Dataset
 from minivae.data.pixels import Source
 from minivae.errors import BackendError
-from minivae.parts import bernoulli, gaussian_posterior, importance, rows, standard_normal
+from minivae.parts import gaussian_posterior, importance, rows, standard_normal
 from minivae.training import Training
 from minivae.training.evaluation import evaluate
 from minivae.training.steps import open_steps
@@ -31,7 +31,6 @@ LIKELIHOODS = ["bernoulli", "continuous-bernoulli", "gaussian"]
 SAMPLES = st.sampled_from([1, 2, 3, 7, 31, 32, 33, 65])
 FORMULAS = {
     rows: ["repeat_rows", "join_rows", "sum_rows", "scale_rows", "add_rows"],
-    bernoulli: ["bernoulli_backward"],
     standard_normal: ["normal_log_density", "normal_backward"],
     gaussian_posterior: ["gaussian_score", "log_base_backward"],
     importance: ["importance_weights", "importance_terms"],
@@ -76,18 +75,6 @@ def test_rows(f, B, C, K, dtype):
     before = wide(x) * wide(weights)[:, None]
     f.scale_rows(x, weights, x)  # in place
     near(x, before, 1)
-    frame.check()
-
-
-@few
-@given(SIZES, WIDE, TYPES)
-def test_slopes_of_bernoulli_pixels(f, B, D, dtype):
-    frame = Frame(f, dtype, B * D, 1)
-    mean, x = (frame.array(frame.rng.uniform(size=(B, D))) for _ in range(2))
-    dlog_p, deta = frame.normal(B), frame.empty(B, D)
-    both_ways(f, lambda: [f.bernoulli_backward(mean, x, dlog_p, deta)])
-    want = bernoulli.bernoulli_backward(wide(mean), wide(x), wide(dlog_p), np.empty((B, D)))
-    near(deta, want, 2, wide(dlog_p))
     frame.check()
 
 

@@ -282,6 +282,25 @@ def test_bernoulli_nll_in_float32_is_as_good_as_its_inputs():
     np.testing.assert_allclose(dlogits, gradient, rtol=0, atol=5e-7 * 1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_images_log_likelihood_and_slopes(dtype):
+    """Against Python's own numbers, also where e^l is infinite or 0; each image apart."""
+    rng = np.random.default_rng(2)
+    logits, x = (rng.normal(0, 5, (9, 100)).astype(dtype), rng.random((9, 100)).astype(dtype))
+    logits[1:, 7] = 88, 89, 1000, -88, -104, -1000, 709, 710
+    slopes, out = like(logits), like(logits[:, 0])
+    with np.errstate(all="raise", under="ignore"):
+        f.bernoulli_log_likelihood(logits, x, out, slopes)
+    eps = float(np.finfo(dtype).eps)
+    for row, pixels, got, rise in zip(logits.tolist(), x.tolist(), out, slopes, strict=True):
+        pairs = [(l, math.exp(-abs(l)), p) for l, p in zip(row, pixels, strict=True)]
+        terms = [p * l - max(l, 0) - math.log1p(e) for l, e, p in pairs]
+        assert got == pytest.approx(math.fsum(terms), rel=30 * eps)
+        want = [p - (1 if l > 0 else e) / (1 + e) for l, e, p in pairs]
+        np.testing.assert_allclose(rise, want, rtol=0, atol=4 * eps)
+    assert np.array_equal(out, bernoulli_log_likelihood(logits, x))
+
+
 # --- the KL --------------------------------------------------------------------------------------
 
 KL = [  # mu, logvar, KL by hand

@@ -275,9 +275,9 @@ class CudaFormulas:
         return value
 
     def bernoulli_log_likelihood(
-        self, logits: Array, x: Array, out: Array, mean: Array | None = None
+        self, logits: Array, x: Array, out: Array, slopes: Array | None = None
     ) -> Array:
-        """Overwrite out (B,) with log p(x|logits) of each image, in nats, and mean with sigmoid."""
+        """Overwrite out (B,) with log p(x|logits) of each image, in nats, and slopes."""
         rows, columns = logits.shape
         self.device.launch(
             "bernoulli_log_likelihood",
@@ -285,7 +285,7 @@ class CudaFormulas:
             (THREADS,),
             (
                 *(columns, logits, row_stride(logits), x, row_stride(x), out),
-                *(mean, 0 if mean is None else row_stride(mean)),
+                *(slopes, 0 if slopes is None else row_stride(slopes)),
             ),
             one_type(logits, x, out),
         )
@@ -357,13 +357,6 @@ class CudaFormulas:
             ),
             one_type(eta, x, logvar, *(a for a in (deta, dlogvar_rows) if a is not None)),
         )
-
-    def bernoulli_backward(self, mean: Array, x: Array, dlog_p: Array, deta: Array) -> Array:
-        """Overwrite deta (B, D) with dlog_p (x - mean), for dlog_p (B,)."""
-        launched = (*deta.shape, *_matrix(mean, x), dlog_p, *_matrix(deta))
-        dtype = one_type(mean, x, dlog_p, deta)
-        self.device.launch("bernoulli_backward", (blocks_of(deta),), (THREADS,), launched, dtype)
-        return deta
 
     # --- Rows, and what importance-weighted bounds ask of the Gaussian parts -------------------
 

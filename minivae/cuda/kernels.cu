@@ -587,15 +587,15 @@ extern "C" __global__ void gaussian_kl(i64 rows, i64 columns, const REAL *mu, i6
     grid_sum(value, 0.5 * scale, blockIdx.x, gridDim.x, partials, arrived, out);
 }
 
-// One block an image; where `mean` is given, it becomes sigmoid(l).
+// One block an image; where `slopes` are given, they become x - sigmoid(l).
 extern "C" __global__ void bernoulli_log_likelihood(i64 columns, const REAL *logits, i64 logits_ld,
-                                                    const REAL *x, i64 x_ld, REAL *out, REAL *mean,
-                                                    i64 mean_ld) {
+                                                    const REAL *x, i64 x_ld, REAL *out, REAL *slopes,
+                                                    i64 slopes_ld) {
     const REAL *l = logits + blockIdx.x * logits_ld, *p = x + blockIdx.x * x_ld;
     double value = 0;
     for (i64 c = threadIdx.x; c < columns; c += THREADS) {
         value += p[c] * l[c] - (l[c] > 0 ? l[c] : (REAL)0) - log_part(l[c]);
-        if (mean) mean[blockIdx.x * mean_ld + c] = sigmoid_of(l[c]);
+        if (slopes) slopes[blockIdx.x * slopes_ld + c] = p[c] - sigmoid_of(l[c]);
     }
     value = block_sum(value);
     if (threadIdx.x == 0) out[blockIdx.x] = (REAL)value;
@@ -607,14 +607,6 @@ extern "C" __global__ void gaussian_kl_each(i64 rows, i64 columns, const REAL *m
     ELEMENT
     REAL u = mu[r * mu_ld + c], v = logvar[r * logvar_ld + c];
     out[r * out_ld + c] = (REAL)0.5 * (expm1(v) - v + u * u);
-}
-
-// deta = dlog_p (x - mean), dlog_p of each image.
-extern "C" __global__ void bernoulli_backward(i64 rows, i64 columns, const REAL *mean, i64 mean_ld,
-                                              const REAL *x, i64 x_ld, const REAL *dlog_p,
-                                              REAL *deta, i64 deta_ld) {
-    ELEMENT
-    deta[r * deta_ld + c] = dlog_p[r] * (x[r * x_ld + c] - mean[r * mean_ld + c]);
 }
 
 // --- Rows: repeated, summed, weighed -------------------------------------------------------------

@@ -11,13 +11,7 @@ import numpy as np
 
 from minivae.params import Array
 from minivae.parts.likelihood import UNIT, Likelihood
-
-
-def bernoulli_backward(mean: Array, x: Array, dlog_p: Array, deta: Array) -> Array:
-    """Overwrite deta (B, D) with dlog_p (x - mean), for dlog_p (B,): d/dl [x l - softplus(l)]."""
-    np.subtract(x, mean, out=deta)
-    deta *= dlog_p[:, None]
-    return deta
+from minivae.parts.rows import scale_rows
 
 
 class Bernoulli(Likelihood):
@@ -31,18 +25,21 @@ class Bernoulli(Likelihood):
 
     def __init__(self, pixels: int, **settings: Any) -> None:
         super().__init__(pixels, **settings)
-        self.own = self.backend.twins(bernoulli_backward)
+        self.rows = self.backend.twins(scale_rows)
 
     def forward(self, eta: Array, x: Array) -> Array:
-        """Return log p(x|eta) of each image, (B,), in nats."""
-        self.given = self.like("sigmoid", eta), x
+        """Return log p(x|eta) of each image, (B,), in nats; keep its slopes."""
+        self.slopes = self.like("slopes", eta)
         out = self.backend.empty((len(eta),), eta.dtype)
-        return self.formulas.bernoulli_log_likelihood(eta, x, out, self.given[0])
+        for n, images in self.blocks(eta, x):
+            self.formulas.bernoulli_log_likelihood(eta[n], images, out[n], self.slopes[n])
+        return out
 
     def backward(self, dlog_p: Array) -> Array:
         """Return deta = dlog_p (x - sigmoid(eta))."""
-        mean, x = self.given
-        return self.own.bernoulli_backward(mean, x, dlog_p, self.like("deta", mean))
+        slopes = self.slopes
+        del self.slopes  # overwritten
+        return self.rows.scale_rows(slopes, dlog_p, slopes)
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""

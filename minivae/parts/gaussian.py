@@ -74,8 +74,8 @@ class Gaussian(Likelihood):
 
     def forward(self, eta: Array, x: Array) -> Array:
         """Return log p(x|eta) of each image, (B,), in nats."""
-        self.given = eta, x
-        return self.formulas.gaussian_log_p(eta, x, self.logvar(eta.dtype))
+        self.given = eta, self.repeated(x, len(eta))
+        return self.formulas.gaussian_log_p(*self.given, self.logvar(eta.dtype))
 
     def backward(self, dlog_p: Array) -> Array:
         """Return deta for dlog_p (B,), and overwrite dlogvar."""

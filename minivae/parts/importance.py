@@ -142,18 +142,18 @@ class Iwae:
 
     def _draw(self, model: Any, f: Any, x: Any, eps: Any) -> tuple[Any, Any, Any]:
         """Draw K times for each image, encoded once: log p(x|z), log p(z), log q(z|x), (B K,)."""
-        stats = self._repeated(model, f, "stats", model.encoder.forward(x))
+        stats = self._repeated(model, f, model.encoder.forward(x))
         z, log_q = model.posterior.forward(stats, eps.reshape(len(stats), model.latent))
         eta = model.decoder.forward(z)
-        log_p = model.likelihood.forward(eta, self._repeated(model, f, "x", x))
+        log_p = model.likelihood.forward(eta, x)
         return log_p, model.prior.forward(z), log_q
 
-    def _repeated(self, model: Any, f: Any, name: str, rows: Any) -> Any:
+    def _repeated(self, model: Any, f: Any, stats: Any) -> Any:
         """Return each row K times, in a buffer of the model, so that a window has its images'."""
         if self.samples == 1:
-            return rows
-        room = model.buffers.get(name, len(rows), self.samples * rows.shape[1], rows.dtype)
-        return f.repeat_rows(rows, room.reshape(len(rows) * self.samples, rows.shape[1]))
+            return stats
+        room = model.buffers.get("stats", len(stats), self.samples * stats.shape[1], stats.dtype)
+        return f.repeat_rows(stats, room.reshape(len(stats) * self.samples, stats.shape[1]))
 
     def _joined(self, model: Any, f: Any, dstats: Any) -> Any:
         """Return the gradient of stats that K rows share: their sum."""

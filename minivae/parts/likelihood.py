@@ -5,7 +5,7 @@ The formulas of each are in a file of its own; that z leads to eta is the decode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from minivae.formulas import linear_backward_bias
 from minivae.layers import Layer, Shape
 from minivae.params import ALL, Array
-from minivae.parts.rows import scale_rows, sum_rows
+from minivae.parts.rows import repeat_rows, scale_rows, sum_rows
 
 # Which x a likelihood is for, in words.
 UNIT = "numbers from 0 to 1"
@@ -59,11 +59,17 @@ class Likelihood(Layer):
         return ~within
 
     def forward(self, eta: Array, x: Array) -> Array:
-        """Return log p(x|eta) of each image, (B,), in nats."""
+        """Return log p(x|eta) of each row of eta, in nats; K rows in turn may share an image x.
+
+        `repeated` gives each row its own.
+        """
         raise NotImplementedError
 
     def backward(self, dlog_p: Array) -> Array:
-        """Return deta for dlog_p (B,), and overwrite the gradients of own parameters."""
+        """Return deta for dlog_p (B,), and overwrite the gradients of own parameters.
+
+        Once for each `forward`: it may use up what that kept.
+        """
         raise NotImplementedError
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
@@ -84,6 +90,22 @@ class Likelihood(Layer):
     def sample(self, eta: Array, rng: np.random.Generator) -> np.ndarray:
         """Return draws of x (B, D), on the host."""
         raise NotImplementedError
+
+    def repeated(self, x: Array, rows: int) -> Array:
+        """Return the images x (B, D) as many times as it takes for that many rows."""
+        if len(x) == rows:
+            return x
+        room = self.buffers.get("x", rows, x.shape[1], x.dtype)
+        return self.backend.twins(repeat_rows).repeat_rows(x, room)
+
+    def blocks(self, eta: Array, x: Array) -> Iterator[tuple[slice, Array]]:
+        """Yield rows of eta, as many as stay in a cache for all passes, and an image for each."""
+        times = len(eta) // len(x)
+        step = max(1, self.backend.block // eta.shape[1] // times) * times
+        for first in range(0, len(eta), step):
+            rows = slice(first, min(first + step, len(eta)))
+            images = x[first // times : rows.stop // times]
+            yield rows, self.repeated(images, rows.stop - first)
 
 
 class Pixelwise(Likelihood):
@@ -115,19 +137,20 @@ class Pixelwise(Likelihood):
     def forward(self, eta: Array, x: Array) -> Array:
         """Return log p(x|eta) of each image, (B,), in nats; keep its slopes."""
         log_p, self.slopes, self.own_slopes = self._pass(eta, x, 1.0, "slopes", "own slopes")
-        return self.formulas.sum_rows(log_p)
+        return log_p
 
     def each(self, eta: Array, x: Array) -> Array:
         """Return log p of each pixel, (B, D), of which `forward` is the sum; nothing is kept."""
-        return self._pass(eta, x, 1.0, "slopes", "own slopes")[0]
+        return self._formula(eta, x, 1.0, *self._places(eta, "slopes", "own slopes"))
 
     def backward(self, dlog_p: Array) -> Array:
         """Return deta for dlog_p (B,), and overwrite the gradients of own parameters."""
-        scale = self.formulas.scale_rows
+        slopes, scale = self.slopes, self.formulas.scale_rows
+        del self.slopes  # overwritten
         if self.own_shapes:
-            self.drows = scale(self.own_slopes, dlog_p, self.like("drows", self.own_slopes))
+            self.drows = scale(self.own_slopes, dlog_p, self.own_slopes)
             self.gradients()
-        return scale(self.slopes, dlog_p, self.like("deta", self.slopes))
+        return scale(slopes, dlog_p, slopes)
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""
@@ -135,16 +158,31 @@ class Pixelwise(Likelihood):
             deta = self.like("deta", eta)
             return self._whole(eta, x, scale, deta), deta
         log_p, deta, self.drows = self._pass(eta, x, -scale, "deta", "drows")
-        return -scale * float(log_p.sum(axis=1).sum(dtype=np.float64)), deta
+        return -scale * float(log_p.sum(dtype=np.float64)), deta
 
     def _pass(self, eta: Array, x: Array, dlog_p: float, *names: str) -> tuple[Array, Array, Array]:
+        """Return log p of each image, (B,), and its slopes times dlog_p, kept by those names."""
+        deta, drows = self._places(eta, *names)
+        log_p = [
+            self.formulas.sum_rows(self._formula(eta[n], images, dlog_p, deta[n], drows[n]))
+            for n, images in self.blocks(eta, x)
+        ]
+        return log_p[0] if len(log_p) == 1 else np.concatenate(log_p), deta, drows
+
+    def _places(self, eta: Array, *names: str) -> tuple[Array, Array]:
+        """Return arrays for deta and for the rows of own parameters."""
         deta = self.like(names[0], eta)
+        if not self.own_shapes:
+            return deta, deta
+        own = self.params[self.own].size
+        return deta, self.buffers.get(names[1], len(eta), own, eta.dtype)
+
+    def _formula(self, eta: Array, x: Array, dlog_p: float, deta: Array, drows: Array) -> Array:
+        """Return log p of each pixel; overwrite deta and drows."""
         formula = getattr(self.formulas, type(self).formula.__name__)
         if not self.own_shapes:
-            return formula(eta, x, *self.constants, dlog_p, deta), deta, eta
-        own = self.params[self.own]
-        drows = self.buffers.get(names[1], len(eta), len(own), eta.dtype)
-        return formula(eta, x, *self.constants, own, dlog_p, deta, drows), deta, drows
+            return formula(eta, x, *self.constants, dlog_p, deta)
+        return formula(eta, x, *self.constants, self.params[self.own], dlog_p, deta, drows)
 
     def gradients(self, part: slice = ALL) -> None:
         """Overwrite the gradients of own parameters with the sums over all rows of the batch."""

@@ -295,9 +295,9 @@ class WeightsOfTheLoss(BrokenVAE):
     """Importance weights with the likelihood's sign turned."""
 
     @staticmethod
-    def bernoulli_log_likelihood(logits: Array, x: Array, out: Array, mean: Array) -> Array:
+    def bernoulli_log_likelihood(logits: Array, x: Array, out: Array, slopes: Array) -> Array:
         """Overwrite and return -log p."""
-        return np.negative(f.bernoulli_log_likelihood(logits, x, out, mean), out=out)
+        return np.negative(f.bernoulli_log_likelihood(logits, x, out, slopes), out=out)
 
 
 # The fault and what names it: a cause of the gradient check, or a contract.
