@@ -11,14 +11,13 @@ in nats per image.
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
 from minivae import products
 
 Array = np.ndarray
-# The likelihood multiplies up to this many factors in [1/2, 1]: 2^-120 is still a float32.
-FACTORS = 120
 FEW_ROWS = 64  # up to which `matmul` turns x W^T around
 
 
@@ -135,21 +134,22 @@ def bernoulli_nll(logits: Array, x: Array, scale: float, dlogits: Array) -> floa
     For one pixel with logit l: -log p = softplus(l) - x l, where softplus(l) = log(1 + e^l), and
     d/dl [softplus(l) - x l] = sigmoid(l) - x: Sigmoid followed by cross-entropy, collapsed.
 
-    Both come from s = sigmoid(l) = 1 / (1 + e^-l), which keeps all its digits where l is very
-    negative, as it is for dark pixels: softplus(l) = max(l, 0) - log sigmoid(|l|), and sigmoid(|l|)
-    is the larger of s and 1 - s. It lies in [1/2, 1], so a product of 120 of them fits a float32,
-    and the sum of logarithms is the logarithm of products.
+    Both come from e = e^l: sigmoid(l) = e / (1 + e), which keeps all its digits where l is very
+    negative, as it is for dark pixels. Where e is infinite, from l = 89 on in float32, softplus(l)
+    is l and sigmoid(l) is 1.
     """
-    larger = relu(logits, np.empty_like(logits))
-    value = _sum(larger) - float(np.vdot(x, logits))
-    s = np.negative(logits, out=dlogits)
-    with np.errstate(over="ignore"):  # below l = -88, e^-l is infinite and s rightly 0
-        np.exp(s, out=s)
-    s += 1
-    np.divide(1, s, out=s)
-    np.subtract(1, s, out=larger)
-    np.maximum(larger, s, out=larger)
-    value -= _sum_of_logs(larger)
+    with np.errstate(over="ignore", invalid="ignore"):
+        e = np.exp(logits, out=dlogits)
+        whole = e + 1
+        e /= whole
+        # log a + log b = log(a b): half as many logarithms, of one row times another
+        first, half = len(whole) - len(whole) // 2, len(whole) // 2
+        whole[:half] *= whole[first:]
+        value = _sum(np.log(whole[:first], out=whole[:first]))
+    if not math.isfinite(value):
+        value = _sum(np.logaddexp(0, logits))
+        sigmoid(logits, dlogits)
+    value -= float(np.vdot(x, logits))
 
     dlogits -= x
     dlogits *= scale
@@ -178,8 +178,7 @@ def bernoulli_log_likelihood(
 ) -> Array:
     """Overwrite out (B,) with log p(x|logits) of each image, in nats, and slopes with d/dl of it.
 
-    With e = exp(l): x l - softplus(l) = x l - log(1 + e), and the slope is x - sigmoid(l) =
-    x - e / (1 + e). Where e is infinite, from l = 89 on, softplus(l) is l and sigmoid(l) is 1.
+    One pixel has x l - softplus(l), with slope x - sigmoid(l), as in `bernoulli_nll`.
     """
     e = np.empty_like(logits) if slopes is None else slopes
     with np.errstate(over="ignore", invalid="ignore"):
@@ -215,15 +214,6 @@ def _ones(n: int, dtype: np.dtype) -> Array:
 def _sum(a: Array) -> float:
     """Sum of a (rows, columns); down the columns first, where NumPy uses vector instructions."""
     return float(np.add.reduce(np.add.reduce(a, axis=0)))
-
-
-def _sum_of_logs(a: Array) -> float:
-    """Sum of log(a) over all of a (rows, columns), for entries in [1/2, 1]."""
-    total = 0.0
-    for first in range(0, len(a), FACTORS):
-        products = np.multiply.reduce(a[first : first + FACTORS], axis=0)
-        total += _sum(np.log(products, out=products))
-    return total
 
 
 # --- Adam (Kingma and Ba 2015, algorithm 1) ----------------------------------------------------
