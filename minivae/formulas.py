@@ -176,22 +176,25 @@ def gaussian_kl(
 def bernoulli_log_likelihood(
     logits: Array, x: Array, out: Array, slopes: Array | None = None
 ) -> Array:
-    """Overwrite out (B,) with log p(x|logits) of each image, in nats, and slopes with d/dl of it.
+    """Overwrite out (N,) with log p(x|logits) of each row of logits (N, D), in nats.
 
-    One pixel has x l - softplus(l), with slope x - sigmoid(l), as in `bernoulli_nll`.
+    K rows in turn may be of one image: x is (N / K, D). One pixel has x l - softplus(l), as in
+    `bernoulli_nll`, with slope x - sigmoid(l): `slopes` (N, D), if given, are overwritten with it.
     """
+    shape = len(x), len(logits) // len(x), x.shape[1]
     e = np.empty_like(logits) if slopes is None else slopes
     with np.errstate(over="ignore", invalid="ignore"):
         np.exp(logits, out=e)
         whole = e + 1
         if slopes is not None:
             e /= whole
-            np.subtract(x, e, out=slopes)
-        np.einsum("bd,bd->b", x, logits, out=out)
-        out -= np.einsum("bd->b", np.log(whole, out=whole))
-        for b in np.flatnonzero(~np.isfinite(out)):
-            out[b] = np.vdot(x[b], logits[b]) - np.logaddexp(0, logits[b]).sum()
-            e[b] = x[b] - sigmoid(logits[b], whole[b])
+            np.subtract(x[:, None], e.reshape(shape), out=e.reshape(shape))
+        np.einsum("bkd,bd->bk", logits.reshape(shape), x, out=out.reshape(shape[:2]))
+        out -= np.einsum("nd->n", np.log(whole, out=whole))
+        for n in np.flatnonzero(~np.isfinite(out)):
+            image = x[n // shape[1]]
+            out[n] = np.vdot(image, logits[n]) - np.logaddexp(0, logits[n]).sum()
+            e[n] = image - sigmoid(logits[n], whole[n])
     return out
 
 

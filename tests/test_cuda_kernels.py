@@ -287,6 +287,12 @@ def test_likelihood(f, B, D, dtype, scale):
     formulas.bernoulli_log_likelihood(wide(logits), wide(x), want, want_slopes)
     near(slopes, want_slopes, 6)
     assert np.abs(wide(each) - want).max() <= 4 * np.finfo(dtype).eps * D * pixel
+    draws = next(k for k in (3, 2, 1) if B % k == 0)  # rows of one image
+    both_ways(f, lambda: [f.bernoulli_log_likelihood(logits, x[: B // draws], each, slopes)])
+    images = np.repeat(wide(x)[: B // draws], draws, axis=0)
+    formulas.bernoulli_log_likelihood(wide(logits), images, want, want_slopes)
+    near(slopes, want_slopes, 6)
+    assert np.abs(wide(each) - want).max() <= 4 * np.finfo(dtype).eps * D * pixel
     frame.check()
 
 

@@ -299,6 +299,12 @@ def test_each_images_log_likelihood_and_slopes(dtype):
         want = [p - (1 if l > 0 else e) / (1 + e) for l, e, p in pairs]
         np.testing.assert_allclose(rise, want, rtol=0, atol=4 * eps)
     assert np.array_equal(out, bernoulli_log_likelihood(logits, x))
+    for row in range(3, 6):  # three draws of one image, a logit of 1000 among them
+        one = slice(row, row + 1)
+        f.bernoulli_log_likelihood(logits[one], x[4:5], out[one], slopes[one])
+    alone = out[3:6].copy(), slopes[3:6].copy()
+    f.bernoulli_log_likelihood(logits[3:6], x[4:5], out[3:6], slopes[3:6])
+    assert np.array_equal(out[3:6], alone[0]) and np.array_equal(slopes[3:6], alone[1])
 
 
 # --- the KL --------------------------------------------------------------------------------------

@@ -277,14 +277,22 @@ class CudaFormulas:
     def bernoulli_log_likelihood(
         self, logits: Array, x: Array, out: Array, slopes: Array | None = None
     ) -> Array:
-        """Overwrite out (B,) with log p(x|logits) of each image, in nats, and slopes."""
+        """Overwrite out (N,) with log p(x|logits) of each row, in nats, and slopes."""
         rows, columns = logits.shape
         self.device.launch(
             "bernoulli_log_likelihood",
             (rows,),
             (THREADS,),
             (
-                *(columns, logits, row_stride(logits), x, row_stride(x), out),
+                *(
+                    columns,
+                    len(logits) // len(x),
+                    logits,
+                    row_stride(logits),
+                    x,
+                    row_stride(x),
+                    out,
+                ),
                 *(slopes, 0 if slopes is None else row_stride(slopes)),
             ),
             one_type(logits, x, out),

@@ -587,11 +587,12 @@ extern "C" __global__ void gaussian_kl(i64 rows, i64 columns, const REAL *mu, i6
     grid_sum(value, 0.5 * scale, blockIdx.x, gridDim.x, partials, arrived, out);
 }
 
-// One block an image; where `slopes` are given, they become x - sigmoid(l).
-extern "C" __global__ void bernoulli_log_likelihood(i64 columns, const REAL *logits, i64 logits_ld,
-                                                    const REAL *x, i64 x_ld, REAL *out, REAL *slopes,
-                                                    i64 slopes_ld) {
-    const REAL *l = logits + blockIdx.x * logits_ld, *p = x + blockIdx.x * x_ld;
+// One block a row, of which `times` in turn are of an image; where `slopes` are given, they become
+// x - sigmoid(l).
+extern "C" __global__ void bernoulli_log_likelihood(i64 columns, i64 times, const REAL *logits,
+                                                    i64 logits_ld, const REAL *x, i64 x_ld,
+                                                    REAL *out, REAL *slopes, i64 slopes_ld) {
+    const REAL *l = logits + blockIdx.x * logits_ld, *p = x + blockIdx.x / times * x_ld;
     double value = 0;
     for (i64 c = threadIdx.x; c < columns; c += THREADS) {
         value += p[c] * l[c] - (l[c] > 0 ? l[c] : (REAL)0) - log_part(l[c]);

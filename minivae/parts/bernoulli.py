@@ -43,11 +43,13 @@ class Bernoulli(Likelihood):
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""
-        deta, nll = self.like("deta", eta), self.formulas.bernoulli_nll
+        deta = self.like("deta", eta)
         if eta.size <= self.backend.block:
-            return nll(eta, x, scale, deta), deta
-        values = [nll(eta[n], images, scale, deta[n]) for n, images in self.blocks(eta, x)]
-        return values[0] if len(values) == 1 else sum(values), deta
+            return self.formulas.bernoulli_nll(eta, x, scale, deta), deta
+        value = 0.0
+        for n, images in self.blocks(eta, x):
+            value += self.formulas.bernoulli_nll(eta[n], images, scale, deta[n])
+        return value, deta
 
     def mean(self, eta: Array) -> Array:
         """Return the probabilities, (B, D)."""

@@ -99,13 +99,12 @@ class Likelihood(Layer):
         return self.backend.twins(repeat_rows).repeat_rows(x, room)
 
     def blocks(self, eta: Array, x: Array) -> Iterator[tuple[slice, Array]]:
-        """Yield rows of eta, as many as stay in a cache for all passes, and an image for each."""
+        """Yield some rows of eta, as many as stay in a cache for all passes, and their images x."""
         times = len(eta) // len(x)
-        step = max(1, self.backend.block // eta.shape[1] // times) * times
-        for first in range(0, len(eta), step):
-            rows = slice(first, min(first + step, len(eta)))
-            images = x[first // times : rows.stop // times]
-            yield rows, self.repeated(images, rows.stop - first)
+        images = max(1, self.backend.block // eta.shape[1] // times)
+        for first in range(0, len(x), images):
+            last = min(first + images, len(x))
+            yield slice(first * times, last * times), x[first:last]
 
 
 class Pixelwise(Likelihood):
@@ -163,10 +162,11 @@ class Pixelwise(Likelihood):
     def _pass(self, eta: Array, x: Array, dlog_p: float, *names: str) -> tuple[Array, Array, Array]:
         """Return log p of each image, (B,), and its slopes times dlog_p, kept by those names."""
         deta, drows = self._places(eta, *names)
-        log_p = [
-            self.formulas.sum_rows(self._formula(eta[n], images, dlog_p, deta[n], drows[n]))
-            for n, images in self.blocks(eta, x)
-        ]
+        log_p = []
+        for n, images in self.blocks(eta, x):
+            rows = eta[n]
+            each = self._formula(rows, self.repeated(images, len(rows)), dlog_p, deta[n], drows[n])
+            log_p.append(self.formulas.sum_rows(each))
         return log_p[0] if len(log_p) == 1 else np.concatenate(log_p), deta, drows
 
     def _places(self, eta: Array, *names: str) -> tuple[Array, Array]:
