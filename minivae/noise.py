@@ -6,12 +6,14 @@ asking; nothing here remembers anything. Who needs which noise is decided by the
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any
 
 import numpy as np
 
-UNIT = 64  # rows that are drawn from one place of a stream
+UNIT = 64  # rows that are drawn from one place of a stream, or a power of 2 fewer if they are long:
+NUMBERS = 4096  # what belongs to another row is drawn in vain, so a unit has no more than that
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
@@ -45,8 +47,8 @@ def permutation(seed: int, purpose: str, step: int, n: int) -> np.ndarray:
 class RowNoise:
     """Noise for numbered rows: a row gets the same numbers whoever asks, and in whatever order.
 
-    Rows are drawn in units of 64, each from its own place in the stream: Philox generates numbers
-    from a counter (Salmon and others 2011), and the unit's number is the counter's third word.
+    Rows are drawn in units, 64 if short, each from its own place in the stream: Philox generates
+    numbers from a counter (Salmon and others 2011), and its third word is the unit's number.
 
     Parameters
     ----------
@@ -72,12 +74,14 @@ class RowNoise:
         return self._fill(first, out, self._generator.random)
 
     def _fill(self, first: int, out: np.ndarray, draw: Any) -> np.ndarray:
-        last = first + len(out)
-        for unit in range(first // UNIT, -(-last // UNIT)):
+        last, size = first + len(out), UNIT
+        while size > 1 and size * math.prod(out.shape[1:]) > NUMBERS:
+            size //= 2
+        for unit in range(first // size, -(-last // size)):
             self._start["state"]["counter"][2] = unit
             self._generator.bit_generator.state = self._start
-            begin, end = max(first, unit * UNIT), min(last, (unit + 1) * UNIT)
-            skip, part = begin - unit * UNIT, out[begin - first : end - first]
+            begin, end = max(first, unit * size), min(last, (unit + 1) * size)
+            skip, part = begin - unit * size, out[begin - first : end - first]
             if skip == 0:
                 draw(out=part, dtype=out.dtype)
             else:  # the unit's earlier rows belong to somebody else

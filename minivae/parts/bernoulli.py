@@ -30,7 +30,8 @@ class Bernoulli(Likelihood):
     def forward(self, eta: Array, x: Array) -> Array:
         """Return log p(x|eta) of each image, (B,), in nats; keep its slopes."""
         self.slopes = self.like("slopes", eta)
-        out = self.backend.empty((len(eta),), eta.dtype)
+        empty: Any = np.empty if self.backend.name == "numpy" else self.backend.empty
+        out = empty((len(eta),), eta.dtype)
         for n, images in self.blocks(eta, x):
             self.formulas.bernoulli_log_likelihood(eta[n], images, out[n], self.slopes[n])
         return out
