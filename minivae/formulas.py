@@ -11,7 +11,6 @@ in nats per image.
 from __future__ import annotations
 
 import functools
-import math
 
 import numpy as np
 
@@ -145,11 +144,12 @@ def bernoulli_nll(logits: Array, x: Array, scale: float, dlogits: Array) -> floa
         # log a + log b = log(a b): half as many logarithms, of one row times another
         first, half = len(whole) - len(whole) // 2, len(whole) // 2
         whole[:half] *= whole[first:]
-        value = _sum(np.log(whole[:first], out=whole[:first]))
-    if not math.isfinite(value):
-        value = _sum(np.logaddexp(0, logits))
+        softplus = np.add.reduce(np.log(whole[:first], out=whole[:first]), axis=0)
+    if not np.isfinite(softplus).all():
+        softplus = np.add.reduce(np.logaddexp(0, logits), axis=0)
         sigmoid(logits, dlogits)
-    value -= float(np.vdot(x, logits))
+    # Column by column, since of a bright pixel both are large and next to nothing is left.
+    value = float(np.add.reduce(softplus - np.einsum("bd,bd->d", x, logits)))
 
     dlogits -= x
     dlogits *= scale

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-UNIT = 64  # rows that are drawn from one place of a stream, or a power of 2 fewer if they are long:
-NUMBERS = 4096  # what belongs to another row is drawn in vain, so a unit has no more than that
+UNIT = 64  # rows that are drawn from one place of a stream; fewer, a power of 2, if they are long
+NUMBERS = 4096  # most numbers of such a unit: who begins within it draws what precedes in vain
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:

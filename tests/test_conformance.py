@@ -142,6 +142,28 @@ def test_draws_may_share_an_image_and_be_taken_in_blocks(kind, block, monkeypatc
 
 
 @likelihoods
+def test_a_loss_taken_in_blocks_is_the_loss(kind, monkeypatch):
+    eta, x = golden(kind)["eta"], golden(kind)["x"]
+    found = []
+    for block in (1, 65, 10**6):
+        likelihood = make(kind)
+        monkeypatch.setattr(type(likelihood.backend), "block", block)
+        found.append(likelihood.nll(eta, x, 0.2))
+    for value, deta in found[:2]:
+        assert value == pytest.approx(found[2][0], 1e-13)
+        np.testing.assert_allclose(deta, found[2][1], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("kind", ["bernoulli", "poisson", "student"])
+def test_a_second_way_back_is_refused_where_the_first_has_used_up_what_was_kept(kind):
+    likelihood, g = make(kind), golden(kind)
+    likelihood.forward(g["eta"], g["x"])
+    likelihood.backward(g["weights"])
+    with pytest.raises(AttributeError, match="slopes"):
+        likelihood.backward(g["weights"])
+
+
+@likelihoods
 def test_a_likelihood_sums_to_one_and_has_the_mean_that_it_says(kind):
     likelihood = make(kind, pixels=ONE.get(kind, 1))
     points, weights = all_that_can_be(likelihood)

@@ -282,6 +282,18 @@ def test_bernoulli_nll_in_float32_is_as_good_as_its_inputs():
     np.testing.assert_allclose(dlogits, gradient, rtol=0, atol=5e-7 * 1e-3)
 
 
+def test_bernoulli_nll_of_a_confident_model_keeps_its_digits():
+    """In float32, where softplus(l) and x l are large and nearly cancel; of twenty batches."""
+    rng, wrong = np.random.default_rng(3), []
+    for _ in range(20):
+        logits = rng.normal(-4, 8, (64, 784)).astype(np.float32)
+        x = (rng.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.float32)
+        wide = logits.astype(np.float64)
+        exact = float((np.logaddexp(0, wide) - x * wide).sum())
+        wrong.append(bernoulli_nll(logits, x)[0] / exact - 1)
+    assert np.mean(np.square(wrong)) ** 0.5 < 1.2e-7  # float32's own eps
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_each_images_log_likelihood_and_slopes(dtype):
     """Against Python's own numbers, also where e^l is infinite or 0; each image apart."""

@@ -88,9 +88,31 @@ def test_row_noise_is_normal_and_uniform():
 
 @pytest.mark.parametrize("first, count", [(0, 10), (64, 64), (63, 2), (100, 200), (5, 200), (7, 0)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_row_has_the_same_noise_whoever_asks(first, count, dtype):
-    whole = RowNoise(3, "eps", 5).normal(0, np.empty((300, 7), dtype))
+@pytest.mark.parametrize("columns", [7, 100, 1000])
+def test_a_row_has_the_same_noise_whoever_asks(first, count, columns, dtype):
+    whole = RowNoise(3, "eps", 5).normal(0, np.empty((300, columns), dtype))
     noise = RowNoise(3, "eps", 5)
-    noise.normal(250, np.empty((50, 7), dtype))  # asking for others before changes nothing
-    part = noise.normal(first, np.empty((count, 7), dtype))
+    noise.normal(250, np.empty((50, columns), dtype))  # asking for others before changes nothing
+    part = noise.normal(first, np.empty((count, columns), dtype))
     assert np.array_equal(part, whole[first : first + count])
+
+
+class Counting:
+    """A generator that counts the numbers it draws."""
+
+    def __init__(self, generator):
+        self.bit_generator, self._generator, self.drawn = generator.bit_generator, generator, 0
+
+    def standard_normal(self, *shape, **settings):
+        drawn = self._generator.standard_normal(*shape, **settings)
+        self.drawn += drawn.size
+        return drawn
+
+
+@pytest.mark.parametrize("columns", [20, 100, 1000, 10_000])
+@pytest.mark.parametrize("first", [0, 16, 48, 61])
+def test_little_is_drawn_in_vain(columns, first):
+    noise = RowNoise(0, "eps")
+    noise._generator = Counting(noise._generator)
+    noise.normal(first, np.empty((16, columns), np.float32))
+    assert 16 * columns <= noise._generator.drawn < 16 * columns + 4096

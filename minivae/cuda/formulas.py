@@ -277,22 +277,14 @@ class CudaFormulas:
     def bernoulli_log_likelihood(
         self, logits: Array, x: Array, out: Array, slopes: Array | None = None
     ) -> Array:
-        """Overwrite out (N,) with log p(x|logits) of each row, in nats, and slopes."""
+        """Overwrite out (N,) with log p(x|logits), x (N / K, D), in nats, and slopes (N, D)."""
         rows, columns = logits.shape
         self.device.launch(
             "bernoulli_log_likelihood",
             (rows,),
             (THREADS,),
             (
-                *(
-                    columns,
-                    len(logits) // len(x),
-                    logits,
-                    row_stride(logits),
-                    x,
-                    row_stride(x),
-                    out,
-                ),
+                *(columns, rows // len(x), logits, row_stride(logits), x, row_stride(x), out),
                 *(slopes, 0 if slopes is None else row_stride(slopes)),
             ),
             one_type(logits, x, out),

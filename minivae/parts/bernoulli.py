@@ -28,7 +28,7 @@ class Bernoulli(Likelihood):
         self.rows = self.backend.twins(scale_rows)
 
     def forward(self, eta: Array, x: Array) -> Array:
-        """Return log p(x|eta) of each image, (B,), in nats; keep its slopes."""
+        """Return log p(x|eta) of each row of eta, in nats; keep its slopes."""
         self.slopes = self.like("slopes", eta)
         empty: Any = np.empty if self.backend.name == "numpy" else self.backend.empty
         out = empty((len(eta),), eta.dtype)

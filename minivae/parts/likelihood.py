@@ -134,7 +134,7 @@ class Pixelwise(Likelihood):
         return np.zeros(shape)
 
     def forward(self, eta: Array, x: Array) -> Array:
-        """Return log p(x|eta) of each image, (B,), in nats; keep its slopes."""
+        """Return log p(x|eta) of each row of eta, in nats; keep its slopes."""
         log_p, self.slopes, self.own_slopes = self._pass(eta, x, 1.0, "slopes", "own slopes")
         return log_p
 
@@ -160,7 +160,7 @@ class Pixelwise(Likelihood):
         return -scale * float(log_p.sum(dtype=np.float64)), deta
 
     def _pass(self, eta: Array, x: Array, dlog_p: float, *names: str) -> tuple[Array, Array, Array]:
-        """Return log p of each image, (B,), and its slopes times dlog_p, kept by those names."""
+        """Return log p of each row of eta, and its slopes times dlog_p, kept by those names."""
         deta, drows = self._places(eta, *names)
         log_p = []
         for n, images in self.blocks(eta, x):
