@@ -87,8 +87,9 @@ class Optimizer:
 
     def update(self, part: slice) -> None:
         """Update one part of the vector; processes may update different parts at once."""
-        for start in range(part.start, part.stop, self.backend.block):
-            self._update(slice(start, min(start + self.backend.block, part.stop)))
+        block = self.backend.block
+        for start in range(part.start - part.start % block, part.stop, block):
+            self._update(slice(max(start, part.start), min(start + block, part.stop)))
 
     def _update(self, block: slice) -> None:
         raise NotImplementedError
