@@ -5,10 +5,14 @@ How processes start and meet is for crew.py; model and layers know of none of th
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 ADAM = 150  # rows: by 4 ns a parameter and 75 GFLOP/s of products, on Zen 3
+NARROW = 64  # columns: a product of fewer takes as long
+SUM = 12  # rows of a product, which uses a number often, take as long as one that is only added
+CALL = 1_200_000  # numbers of a product's rows take as long as calling it, 15 us
 
 
 class Batch(NamedTuple):
@@ -65,15 +69,18 @@ def parts(model: Any, n: int, batch: int = 128) -> list[slice]:
 def _costs(model: Any, batch: int) -> list[tuple[slice, int]]:
     """Return pieces of the flat vector, in order, each with the work for a parameter there.
 
-    Its gradient takes a product's row for each image and use, in a decoder for each draw of z too;
-    the optimizer, which passes over several vectors, as much as ADAM rows.
+    Its gradient takes a product's row for each image and use, in a decoder for each draw of z too,
+    more of them where a product is narrow or a sum; the optimizer, which passes over several
+    vectors, as much as ADAM rows.
     """
     draws = model.noise // model.latent
     decoder = {id(layer) for layer in model.decoder.leaves()}
     costs, end = [], 0
     for layer in model.leaves():
         rows = batch * layer.uses * (draws if id(layer) in decoder else 1)
-        for place in layer.places:
-            costs.append((slice(end, place.stop), rows + ADAM))
+        for place, shape in zip(layer.places, layer.shapes.values(), strict=True):
+            times = max(1, NARROW / min(shape[0], math.prod(shape[1:]))) if shape[1:] else SUM
+            call = CALL // max(1, place.stop - end)
+            costs.append((slice(end, place.stop), int(rows * times) + ADAM + call))
             end = place.stop
     return costs
