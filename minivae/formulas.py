@@ -58,7 +58,7 @@ def linear_backward_bias(dy: Array, dbias: Array) -> Array:
     return matmul(_ones(len(dy), dy.dtype), dy, dbias)
 
 
-# --- Activations: each backward needs only the forward's output --------------------------------
+# --- Activations: each backward needs only the forward's output; y may be x, and dx dy ---------
 
 
 def relu(x: Array, y: Array) -> Array:
@@ -69,9 +69,7 @@ def relu(x: Array, y: Array) -> Array:
 
 def relu_backward(y: Array, dy: Array, dx: Array) -> Array:
     """Overwrite dx: the slope is 1 where the output is positive and 0 elsewhere."""
-    np.greater(y, 0, out=dx)
-    dx *= dy
-    return dx
+    return np.multiply(dy, y > 0, out=dx)
 
 
 def sigmoid(x: Array, y: Array) -> Array:
@@ -85,10 +83,9 @@ def sigmoid(x: Array, y: Array) -> Array:
 
 def sigmoid_backward(y: Array, dy: Array, dx: Array) -> Array:
     """Overwrite dx = dy y (1 - y): with y = 1/(1+e^-x), y' = e^-x / (1+e^-x)^2 = y (1 - y)."""
-    np.subtract(1, y, out=dx)
-    dx *= y
-    dx *= dy
-    return dx
+    slope = 1 - y
+    slope *= y
+    return np.multiply(slope, dy, out=dx)
 
 
 def tanh(x: Array, y: Array) -> Array:
@@ -98,10 +95,9 @@ def tanh(x: Array, y: Array) -> Array:
 
 def tanh_backward(y: Array, dy: Array, dx: Array) -> Array:
     """Overwrite dx = dy (1 - y^2), from tanh = sinh/cosh and the quotient rule."""
-    np.multiply(y, y, out=dx)
-    np.subtract(1, dx, out=dx)
-    dx *= dy
-    return dx
+    slope = y * y
+    np.subtract(1, slope, out=slope)
+    return np.multiply(slope, dy, out=dx)
 
 
 # --- Reparameterization (Kingma and Welling 2014, section 2.4) ---------------------------------

@@ -6,6 +6,7 @@ Each forward keeps what its backward needs; the arithmetic is in formulas.py, th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,9 +30,16 @@ class Buffers:
         self.backend = backend
         self._empty: Any = np.empty if private and backend.name == "numpy" else backend.empty
         self._arrays: dict[str, Array] = {}
+        self._lenders: dict[str, Buffers] = {}
+
+    def borrow(self, name: str, lender: Buffers) -> None:
+        """Have no array of that name, but take the lender's: one that a cache holds already."""
+        self._lenders[name] = lender
 
     def get(self, name: str, rows: int, columns: int, dtype: Any) -> Array:
         """Return an array (rows, columns), values left from its last use."""
+        if name in self._lenders:
+            return self._lenders[name].get(name, rows, columns, dtype)
         array: Array = self._arrays.get(name)
         have = (0, 0) if array is None else array.shape
         if have == (rows, columns) and array.dtype == dtype:
@@ -343,6 +351,9 @@ class Tanh(_Elementwise):
     formula = "tanh"
 
 
+ACTIVATIONS = ReLU, Sigmoid, Tanh
+
+
 class Sequential(Layer):
     """Layers one after another; their parameters under "0.weight", "0.bias", "2.weight", ..."""
 
@@ -352,6 +363,21 @@ class Sequential(Layer):
         if not inner or not all(isinstance(layer, Layer) for layer in inner.values()):
             raise ArgumentError(f"layers must be a list of one Layer at least, not {said(layers)}")
         super().__init__(inner=inner, backend=inner["0"].backend)
+        self._join()
+
+    def _again(self, change: Callable[[Layer], Layer], buffers: Buffers) -> Self:
+        again = super()._again(change, buffers)
+        again._join()
+        return again
+
+    def _join(self) -> None:
+        """Let a function of each element write over what a Linear gives it and does not need."""
+        if self.backend.name == "numpy":  # kernels on a device want arrays of their own
+            for layer, following in pairwise(self.inner.values()):
+                if type(layer) is Linear and type(following) in ACTIVATIONS:  # no child: it may
+                    following.buffers.borrow("y", layer.buffers)  # read what it gave later
+                if type(layer) in ACTIVATIONS and type(following) is Linear:
+                    layer.buffers.borrow("dx", following.buffers)
 
     @property
     def layers(self) -> list[Layer]:

@@ -85,6 +85,82 @@ def test_sequential(activation):
         )
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_write_over_what_the_linear_beside_them_gave(activation):
+    """To the bits that they have with arrays of their own; in twins, and in windows, too."""
+    linear, last = Linear(4, 5, seed=1), Linear(5, 3, seed=2)
+    alone = Linear(4, 5, seed=1), activation(), Linear(5, 3, seed=2)
+    joined = Sequential([linear, activation(), last])
+    x, dy = draw(3, 6, 4).astype("f4"), draw(4, 6, 3).astype("f4")
+
+    def passed(network, rows):
+        y, dx = network.forward(x[rows]).copy(), network.backward_input(dy[rows]).copy()
+        first, function, second = network.layers
+        assert np.shares_memory(function.y, first.buffers.get("y", len(y), 5, "f4"))
+        assert np.shares_memory(first.dy, second.buffers.get("dx", len(y), 5, "f4"))
+        return y, dx
+
+    def expected(rows):
+        y = x[rows]
+        for layer in alone:
+            y = layer.forward(y)
+        y, dx = y.copy(), dy[rows]
+        for layer in reversed(alone):
+            dx = layer.backward_input(dx)
+        return y, dx
+
+    whole = slice(0, 6)
+    for network, rows in ((joined, whole), (joined.twin(), whole)):
+        for made, wanted in zip(passed(network, rows), expected(rows), strict=True):
+            np.testing.assert_array_equal(made, wanted)
+    some = slice(2, 5)
+    for made, wanted in zip(passed(joined.window(some), some), expected(some), strict=True):
+        np.testing.assert_array_equal(made, wanted)
+
+
+def test_nothing_is_written_over_that_a_layer_of_ones_own_may_need():
+    class Squared(Linear):
+        """Its output's square, which it needs on its way back."""
+
+        def forward(self, x):
+            self.out = super().forward(x)
+            return np.multiply(self.out, self.out, out=self.like("square", self.out))
+
+        def backward_input(self, dy):
+            return super().backward_input(2 * self.out * dy)
+
+    class Squares(ReLU):
+        """ReLU's square, by its input."""
+
+        def forward(self, x):
+            self.x, y = x, self.like("y", x)
+            return np.multiply(x * x, x > 0, out=y)
+
+        def backward_input(self, dy):
+            dx = np.multiply(2 * self.x, self.x > 0, out=self.like("dx", dy))
+            dx *= dy
+            return dx
+
+    ends = {"dtype": "float64"}
+    for layers in ([Squared(4, 5, **ends), ReLU()], [Linear(4, 5, **ends), Squares()]):
+        network = Sequential([*layers, Linear(5, 3, **ends)])
+        x, dy = draw(3, 6, 4), draw(4, 6, 3)
+        network.forward(x)
+        dx = network.backward(dy).copy()
+        numeric = slope(lambda: float((network.forward(x) * dy).sum()), x)  # noqa: B023
+        np.testing.assert_allclose(dx, numeric, **CLOSE)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_an_activation_taken_from_a_network_leaves_its_arguments_alone(activation):
+    function = Sequential([Linear(4, 5), activation(), Linear(5, 3)]).layers[1]
+    x, dy = draw(0, 6, 5), draw(1, 6, 5)
+    before = x.copy(), dy.copy()
+    function.forward(x)
+    function.backward_input(dy)
+    np.testing.assert_array_equal((x, dy), before)
+
+
 def test_sigmoid_followed_by_cross_entropy_gives_the_fused_gradient():
     """The VAE's loss takes logits; the layer Sigmoid, which decoding uses, must agree with it."""
     logits, x = draw(0, 4, 6), np.random.default_rng(1).random((4, 6))
