@@ -17,29 +17,34 @@ COTH = (
     *(-3617 / 162820783125, 87734 / 38979295480125, -349222 / 1531329465290625),
 )
 NEAR = 1.0  # |l| below which the series is the more exact
+FAR = 80.0  # l above which e^-l is nothing beside 1, before e^l is infinite
 
 
 def log_normaliser(eta: Array, mean: Array) -> Array:
     """Return A(l) and overwrite mean with A'(l), for logits eta (B, D).
 
     exp(x l) integrates over [0, 1] to (e^l - 1) / l = e^A, so log p = x l - A(l), and as for every
-    density of this form A' is the mean: A' = 1/(1 - e^-l) - 1/l.
+    density of this form A' is the mean.
 
-    Far from 0, with a = |l|, e = e^-a and u = 1 - e: A = max(l, 0) + log(u / a), and A'(-a) =
-    1/a - e/u, whose terms do not grow; A'(a) = 1 - A'(-a). Near 0 both terms of A' grow beyond
-    all bounds and leave no digits of their difference: there y = l/2 gives A = y + log(sinh y / y)
-    and A' = 1/2 + (coth y - 1/y) / 2, by the series of coth y - 1/y and its integral.
+    With u = e^l - 1: A = log(u / l) and A' = 1 + 1/u - 1/l; far from 0, where e^l is infinite, u
+    and e^l are the same, and A = l - log l. Near 0 the last two terms of A' grow beyond all bounds
+    and leave no digits of their difference: there y = l/2 gives A = y + log(sinh y / y) and A' =
+    1/2 + (coth y - 1/y) / 2, by the series of coth y - 1/y and its integral.
     """
-    a = np.abs(eta)
-    near = np.flatnonzero(a < NEAR)
-    np.maximum(a, NEAR, out=a)
-    e = np.exp(-a)
-    u = 1 - e
-    out = np.log(u / a)
-    out += np.maximum(eta, 0)
-    np.divide(e, u, out=e)
-    np.subtract(1 / a, e, out=mean)
-    np.copyto(mean, 1 - mean, where=eta > 0)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        u = np.exp(eta)
+        u -= 1
+        out = u / eta
+        np.log(out, out=out)
+        np.reciprocal(u, out=u)
+        u += 1
+        np.reciprocal(eta, out=mean)
+        np.subtract(u, mean, out=mean)
+    if eta.max(initial=0) > FAR:
+        far = np.flatnonzero(eta > FAR)
+        l = eta.reshape(-1)[far]
+        out.reshape(-1)[far] = l - np.log(l)
+    near = np.flatnonzero(np.abs(eta) < NEAR)
     if near.size:
         y = 0.5 * eta.reshape(-1)[near]
         squared = y * y
