@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
+import likelihoods
 import numpy as np
 
 from minivae import VAE, load_data
@@ -33,8 +35,7 @@ HIDDEN: Any = (256, 128)
 if "," in MODEL:
     LIKELIHOOD, HIDDEN = "bernoulli", MODEL
 DRAWS = int(BOUND.split(":")[1]) if ":" in BOUND else 1
-MODELS = ("bernoulli", "continuous-bernoulli", "gaussian", "iwae:K", "c32,c64,256")
-OWN = ("gaussian",)  # those with one parameter of their own, the log variance, which begins at 0
+OWN = "likelihood."  # what the names of a likelihood's own parameters begin with
 
 # A run takes all steps of a turn and returns the loss of each, on the host when it returns.
 Run = Callable[[], np.ndarray]
@@ -42,12 +43,12 @@ Run = Callable[[], np.ndarray]
 
 @cache
 def mnist() -> np.ndarray:
-    """Return the training images (60000, 784) uint8."""
-    return load_data("mnist").train
+    """Return the training images (60000, 784), uint8 or what the likelihood is for."""
+    return likelihoods.data(LIKELIHOOD, load_data("mnist").train)
 
 
 def batches(batch: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the images (N, D) uint8, the order (steps, B), and the noise (steps, B, Z)."""
+    """Return the images (N, D), the order (steps, B), and the noise (steps, B, Z)."""
     images = mnist()
     order = permutation(0, "order", 1, len(images))
     order = np.resize(order, (steps, batch))
@@ -57,7 +58,8 @@ def batches(batch: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def model() -> VAE:
     """Return minivae's model."""
-    return VAE(PIXELS, HIDDEN, LATENT, likelihood=LIKELIHOOD, bound=BOUND)
+    likelihood = likelihoods.spec(LIKELIHOOD, PIXELS)
+    return VAE(PIXELS, HIDDEN, LATENT, likelihood=likelihood, bound=BOUND)
 
 
 def minivae(threads: int, library: str = "numpy") -> Callable[[int, int], Run]:
@@ -146,12 +148,17 @@ def torch(threads: int, mode: str, last: bool = False) -> Callable[[int, int], R
         order, eps = torch.from_numpy(order), torch.from_numpy(eps)
         layout = torch.channels_last if last else torch.contiguous_format
         encoder, decoder = (one.to(memory_format=layout) for one in torch_networks())
-        own = [torch.zeros(1, requires_grad=True)] if LIKELIHOOD in OWN else []
-        parameters = [*encoder.parameters(), *decoder.parameters(), *own]
+        params = model().params.items()
+        own = {
+            name.removeprefix(OWN): torch.tensor(np.array(view), requires_grad=True)
+            for name, view in params
+            if name.startswith(OWN) and LIKELIHOOD != "gaussian-optimal"  # computes it
+        }
+        parameters = [*encoder.parameters(), *decoder.parameters(), *own.values()]
         adam = torch.optim.Adam(parameters, LR, (BETA1, BETA2), EPS, fused=mode != "eager")
 
         def loss_of(rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-            x = rows.to(torch.float32).div_(255)
+            x = rows.to(torch.float32).div_(255) if rows.dtype == torch.uint8 else rows
             mu, logvar = encoder(x).chunk(2, dim=1)
             if DRAWS == 1:
                 z = mu + (0.5 * logvar).exp() * noise
@@ -182,23 +189,19 @@ def torch(threads: int, mode: str, last: bool = False) -> Callable[[int, int], R
     return prepare
 
 
-def torch_nll(eta: Any, x: Any, own: list) -> Any:
+def torch_nll(eta: Any, x: Any, own: dict[str, Any]) -> Any:
     """Return -log p of each pixel in PyTorch, as its users would write it."""
     import torch
     from torch.nn import functional as F
 
     if LIKELIHOOD == "bernoulli":
         return F.binary_cross_entropy_with_logits(eta, x, reduction="none")
-    if LIKELIHOOD == "continuous-bernoulli":  # by its series near 0
-        small = eta.abs() < 0.5
-        far, square = torch.where(small, 1, eta), eta * eta
-        near = eta / 2 + square / 24 - square**2 / 2880 + square**3 / 181440
-        log = far.clamp(min=0) + torch.log(-torch.expm1(-far.abs()) / far.abs())
-        return torch.where(small, near, log) - x * eta
-    r = x - eta
-    if LIKELIHOOD == "gaussian":
-        return 0.5 * (r * r * torch.exp(-own[0]) + own[0] + math.log(2 * math.pi))
-    raise SystemExit(f"--model {MODEL} is not written here: {', '.join(MODELS)}")
+    m = SimpleNamespace(
+        **{name: getattr(torch, name) for name in likelihoods.FUNCTIONS},
+        softplus=F.softplus,
+        log_softmax=lambda l: F.log_softmax(l, -1),
+    )
+    return likelihoods.nll(LIKELIHOOD, m, eta, x, own)
 
 
 def torch_networks() -> tuple[Any, Any]:
@@ -252,6 +255,13 @@ def jax(mode: str) -> Callable[[int, int], Run]:
     from jax import lax
     from jax import numpy as jnp
 
+    functions = SimpleNamespace(
+        **{name: getattr(jnp, name, None) for name in likelihoods.FUNCTIONS},
+        softplus=lambda l: jnp.maximum(l, 0) + jnp.log1p(jnp.exp(-jnp.abs(l))),
+        log_softmax=jax.nn.log_softmax,
+    )
+    functions.lgamma = jax.scipy.special.gammaln
+
     def layers(params: dict, name: str, x: jax.Array) -> jax.Array:
         places = [key[:-7] for key in params if key.startswith(name) and key.endswith("weight")]
         for place in places:
@@ -289,16 +299,8 @@ def jax(mode: str) -> Callable[[int, int], Run]:
         return -jnp.mean(jax.scipy.special.logsumexp(log_w, 1) - math.log(DRAWS))
 
     def nll_of(params: dict, eta: jax.Array, x: jax.Array) -> jax.Array:
-        if LIKELIHOOD == "bernoulli":
-            return jnp.maximum(eta, 0) + jnp.log1p(jnp.exp(-jnp.abs(eta))) - x * eta
-        if LIKELIHOOD == "continuous-bernoulli":
-            small = jnp.abs(eta) < 0.5
-            far, square = jnp.where(small, 1, eta), eta * eta
-            near = eta / 2 + square / 24 - square**2 / 2880 + square**3 / 181440
-            log = jnp.maximum(far, 0) + jnp.log(-jnp.expm1(-jnp.abs(far)) / jnp.abs(far))
-            return jnp.where(small, near, log) - x * eta
-        own = params["likelihood.logvar"]
-        return 0.5 * ((x - eta) ** 2 * jnp.exp(-own) + own + math.log(2 * math.pi))
+        own = {key.removeprefix(OWN): params[key] for key in params if key.startswith(OWN)}
+        return likelihoods.nll(LIKELIHOOD, functions, eta, x, own)
 
     def step(state: tuple, rows: jax.Array, noise: jax.Array) -> tuple[tuple, jax.Array]:
         params, m, v, t = state
@@ -313,7 +315,7 @@ def jax(mode: str) -> Callable[[int, int], Run]:
 
     def prepare(batch: int, steps: int) -> Run:
         images, order, eps = (jnp.asarray(a) for a in batches(batch, steps))
-        if batch < 256:  # measured: here its gather of bytes is slower than that of floats
+        if images.dtype == jnp.uint8 and batch < 256:  # measured: here its gather of bytes is slower than that of floats
             images = images.astype(jnp.float32) / 255
         params = {name: jnp.array(view) for name, view in model().params.items()}
         zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(2)]

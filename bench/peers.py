@@ -5,7 +5,7 @@ asleep, while another is measured. Here is who runs when, the check that all com
 losses, and the table.
 
     python bench/peers.py [--rounds 20] [--batches 128,512,1000] [--threads 2] [--only minivae,jax]
-                          [--model continuous-bernoulli|gaussian|iwae:5|c32,c64,256]
+                          [--model continuous-bernoulli|student:5|iwae:5|c32,c64,256]
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from minivae.formulas import sigmoid
 from minivae.layers import Shape
 from minivae.params import Array
 from minivae.parts.likelihood import LEVELS, Pixelwise
+from minivae.parts.softplus import softplus
 
 HALF = 1 / 510  # half a bin
 
@@ -37,8 +38,8 @@ def discretised_logistic(
     middle = (x - eta) * inverse
     a, b = middle + 0.5 * w, middle - 0.5 * w
     lowest, highest = x < HALF, x > 1 - HALF
-    above, da = _softplus(-a)
-    below, db = _softplus(b)
+    above, da = softplus(-a)
+    below, db = softplus(b)
     for of_the_highest in (above, da):
         of_the_highest[highest] = 0
     for of_the_lowest in (below, db):
@@ -55,16 +56,6 @@ def discretised_logistic(
     db[inside] -= w / np.expm1(w)
     np.multiply(db.sum(axis=1, keepdims=True), dlog_p, out=dlogscale_rows)
     return log_p
-
-
-def _softplus(l: Array) -> tuple[Array, Array]:
-    """Return softplus(l) and its slope sigmoid(l)."""
-    e = np.exp(-np.abs(l))
-    slope = np.where(l < 0, e, 1)
-    slope /= 1 + e
-    np.log1p(e, out=e)
-    e += np.maximum(l, 0)
-    return e, slope
 
 
 class DiscretisedLogistic(Pixelwise):

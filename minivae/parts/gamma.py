@@ -13,6 +13,7 @@ import numpy as np
 from minivae.params import Array
 
 TABLE = 4096  # counts whose log factorial is looked up
+SMALL = 64  # counts of which log_binomial makes a table
 SHIFT = 8  # Stirling's series is used from here on
 # B_2n / (2n (2n - 1)), B the Bernoulli numbers: log Gamma's series in 1/z, 1/z^3, 1/z^5, ...
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
@@ -47,6 +48,31 @@ def log_factorial(x: Array) -> Array:
 @functools.cache
 def _table() -> Array:
     return log_gamma(np.arange(1.0, TABLE + 1))
+
+
+def log_binomial(x: Array, r: Array) -> tuple[Array, Array]:
+    """Return log(G(x + r) / (G(r) x!)) and its slope by r, psi(x + r) - psi(r); x (B, D), r (D,).
+
+    For small whole x the first is the sum of log((r + k) / (k + 1)) over k < x, the second that of
+    1 / (r + k): no difference of large numbers, and looked up for each column. All is computed in
+    float64; the results are of x's type.
+    """
+    counts = x.astype(np.int64)
+    k = np.arange(min(max(0, int(counts.max(initial=0))), SMALL))[:, None]
+    places = np.minimum(np.maximum(counts, 0), len(k))
+    places *= len(r)
+    places += np.arange(len(r))
+    found = []
+    for terms in (np.log((r + k) / (k + 1)), 1 / (r + k)):
+        sums = np.zeros((len(k) + 1, len(r)))
+        np.cumsum(terms, axis=0, out=sums[1:])
+        found.append(sums.astype(x.dtype).take(places))
+    other = (counts > SMALL) | (counts < 0) | (counts != x)
+    if other.any():
+        z, one = x[other].astype(np.float64), np.broadcast_to(r, x.shape)[other]
+        found[0][other] = log_gamma(z + one) - log_gamma(one) - log_factorial(z)
+        found[1][other] = digamma(z + one) - digamma(one)
+    return found[0], found[1]
 
 
 def digamma(z: Array) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 
 from minivae.params import Array
 from minivae.parts.likelihood import ANY, Pixelwise
+from minivae.parts.softplus import softplus
 
 LOG_2PI = math.log(2 * math.pi)
 LEAST = -12.0  # log variance stays above: sigma above e^-6 (Rybkin and others 2021, appendix)
@@ -24,10 +25,8 @@ def soft_floor(raw: Array) -> tuple[Array, Array]:
 
     It is raw itself well above LEAST, and never below.
     """
-    above = raw - LEAST
-    e = np.exp(-np.abs(above))
-    slope = np.where(above < 0, e, 1) / (1 + e)
-    return LEAST + np.maximum(above, 0) + np.log1p(e), slope
+    above, slope = softplus(raw - LEAST)
+    return LEAST + above, slope
 
 
 def gaussian_each(

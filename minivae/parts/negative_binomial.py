@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from minivae.params import Array
-from minivae.parts.gamma import PAGE, digamma, log_factorial, log_gamma
+from minivae.parts.gamma import PAGE, log_binomial
 from minivae.parts.likelihood import COUNTS, Pixelwise
+from minivae.parts.softplus import softplus
 
 
 def negative_binomial(
@@ -24,18 +25,25 @@ def negative_binomial(
     + x log(m / (r + m)). The slope by l is x - (x + r) m / (r + m) = r (x - m) / (r + m); that by r
     is psi(x + r) - psi(r) + log(r / (r + m)) + (m - x) / (r + m), and r times that by logr.
 
-    Differences of log G lose digits in float32, so all is computed in float64.
+    In terms of odds o = l - logr: m / (r + m) = sigmoid(o), and log(r / (r + m)) = -softplus(o).
     """
-    wide, counts = eta.astype(np.float64), x.astype(np.float64)
     r = np.exp(logr.astype(np.float64))
-    s = 1 / (1 + np.exp(logr - wide))  # m / (r + m) = sigmoid(l - logr), and r / (r + m) = 1 - s
-    log_rest = -np.logaddexp(0, wide - logr)  # log(r / (r + m))
-    deta[...] = (counts * (1 - s) - r * s) * dlog_p
-    dr = digamma(counts + r) - digamma(r) + log_rest
-    dlogr_rows[...] = (r * dr + r * s - counts * (1 - s)) * dlog_p
-    log_p = log_gamma(counts + r) - log_gamma(r) - log_factorial(counts)
-    log_p += r * log_rest + counts * (log_rest + wide - logr)
-    return log_p.astype(eta.dtype)
+    coefficient, dr = log_binomial(x, r)
+    r, odds = r.astype(eta.dtype), eta - logr
+    rest, s = softplus(odds)
+    both = x + r
+    np.multiply(both, s, out=deta)
+    np.subtract(x, deta, out=deta)
+    dr -= rest
+    dr *= r
+    dr -= deta
+    np.multiply(dr, dlog_p, out=dlogr_rows)
+    deta *= dlog_p
+    both *= rest
+    odds *= x
+    coefficient += odds
+    coefficient -= both
+    return coefficient
 
 
 class NegativeBinomial(Pixelwise):
