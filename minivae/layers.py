@@ -103,6 +103,7 @@ class Layer:
 
     kept: ClassVar[tuple[str, ...]] = ()  # attributes, arrays of the batch, that `gradients` reads
     crosses_rows: ClassVar[bool] = False  # whether a row's result depends on the batch's other rows
+    meets: ClassVar[bool] = False  # and whether it knows of them what `everyone` says, no more
     splits: ClassVar[bool] = False  # whether `gradients` can compute some rows of a parameter alone
     uses: int = 1  # how often a row uses a parameter: so much work is its gradient
 
@@ -228,6 +229,13 @@ class Layer:
         """Overwrite those gradients that lie in a part of the flat vector, from the whole batch."""
         for layer in reversed(self.inner.values()):
             layer.gradients(part)
+
+    def everyone(self, each: Array) -> Array:
+        """Return each row's number, (n,), of all rows of the batch; `each` (b,): of those here.
+
+        Processes that share a batch meet in it; where there is one, its own rows are all.
+        """
+        return each
 
     # --- the same layer once more ----------------------------------------------------------------
 

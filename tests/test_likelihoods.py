@@ -11,7 +11,7 @@ import pytest
 from minivae.errors import ArgumentError
 from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, spec
 from minivae.parts.continuous_bernoulli import ContinuousBernoulli
-from minivae.parts.gamma import digamma, log_factorial, log_gamma
+from minivae.parts.gamma import SMALL, digamma, log_binomial, log_factorial, log_gamma
 from minivae.parts.gaussian import Gaussian, OptimalGaussian
 from minivae.parts.gaussian_each import LEAST, DecodedGaussian
 
@@ -106,6 +106,39 @@ def test_log_gamma_and_its_slope():
         expected = [math.lgamma(one + 1) for one in counts]
         np.testing.assert_allclose(log_factorial(np.array(counts, float)), expected, atol=3e-14)
     assert digamma(np.ones(1)) == pytest.approx(-np.euler_gamma, abs=1e-14)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 2e-7), ("float64", 2e-14)])
+def test_log_binomial_and_its_slope(dtype, error):
+    """As the sums that Gamma(z + 1) = z Gamma(z) makes of them; once against the C library."""
+    r = np.array([0.02, 1.0, 3.7, 2e5])
+    counts = [0, 1, 5, SMALL - 1, SMALL, SMALL + 1, 300]  # in the table and beyond it
+    x = np.array([[c, c, c, c] for c in counts], dtype)
+    value, slope = log_binomial(x, r)
+    assert value.dtype == slope.dtype == dtype
+    for row, c in enumerate(counts):
+        for column, one in enumerate(r):
+            logs = [(math.log(one + k), -math.log(k + 1)) for k in range(c)]
+            exact = math.fsum(sum(logs, ()))
+            lost = 2**-50 * math.lgamma(c + one) if c > SMALL else 0  # a difference of such
+            assert value[row, column] == pytest.approx(exact, rel=error, abs=1e-14 + lost)
+            exact = math.fsum(1 / (one + k) for k in range(c))
+            assert slope[row, column] == pytest.approx(exact, rel=error, abs=1e-14)
+    assert math.lgamma(5 + 3.7) - math.lgamma(3.7) - math.lgamma(6) == pytest.approx(value[2, 2])
+    between = log_binomial(np.array([[1.5, 2.5]]), np.array([0.5, 3.0]))[0][0]
+    expected = [math.lgamma(2) - math.lgamma(0.5) - math.lgamma(2.5),
+                math.lgamma(5.5) - math.lgamma(3) - math.lgamma(3.5)]  # fmt: skip
+    assert between == pytest.approx(expected, rel=1e-13)
+
+
+def test_log_binomial_of_a_row_does_not_depend_on_the_others():
+    """Or processes that share a batch would find other bits than one does."""
+    rng = np.random.default_rng(0)
+    x, r = rng.integers(0, 2 * SMALL, (40, 7)).astype("f4"), rng.gamma(2.0, size=7)
+    whole = log_binomial(x, r)
+    for row in range(40):
+        for one, other in zip(whole, log_binomial(x[row : row + 1], r), strict=True):
+            np.testing.assert_array_equal(one[row], other[0])
 
 
 def test_a_text_names_a_part_and_is_written_again():

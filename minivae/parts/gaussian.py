@@ -45,10 +45,36 @@ def gaussian_backward(
     deta *= np.exp(-logvar) * dlog_p
 
 
-def best_logvar(eta: Array, x: Array, least: float) -> float:
-    """Return the log of the mean of (x - eta)^2, both (B, D), or of `least` if that is more."""
-    r = x - eta
-    return float(np.log(max(float((r * r).mean(dtype=np.float64)), least)))
+def residuals(eta: Array, x: Array, r: Array) -> Array:
+    """Overwrite r with x - eta, (B, D), and return the sum of its squares in each row, (B,)."""
+    np.subtract(x, eta, out=r)
+    return np.einsum("bd,bd->b", r, r)
+
+
+def gaussian_nll(
+    eta: Array, x: Array, logvar: Array, scale: float, deta: Array, dlogvar_rows: Array
+) -> float:
+    """Return -scale sum of log p(x|eta), and overwrite its gradients: both formulas above at once.
+
+    eta, x and deta are (B, D), logvar (1,), dlogvar_rows (B, 1).
+    """
+    return weigh_residuals(residuals(eta, x, deta), logvar, scale, deta, dlogvar_rows)
+
+
+def weigh_residuals(
+    squares: Array, logvar: Array, scale: float, deta: Array, dlogvar_rows: Array
+) -> float:
+    """As `gaussian_nll`, where deta holds x - eta and squares (B,) its rows' sums of squares."""
+    precision, pixels = np.exp(-logvar), deta.shape[1]
+    squares = squares * precision
+    deta *= -scale * precision
+    np.multiply(squares - pixels, -0.5 * scale, out=dlogvar_rows[:, 0])
+    return 0.5 * scale * float((squares + pixels * (logvar + LOG_2PI)).sum(dtype=np.float64))
+
+
+def best_logvar(squares: Array, pixels: int, least: float) -> float:
+    """Return the log of the mean of r^2, or of `least` if that is more; squares: its sums (B,)."""
+    return float(np.log(max(float(squares.mean(dtype=np.float64)) / pixels, least)))
 
 
 class Gaussian(Likelihood):
@@ -61,8 +87,9 @@ class Gaussian(Likelihood):
 
     def __init__(self, pixels: int, own: bool = True, **settings: Any) -> None:
         super().__init__(pixels, {"logvar": (1,)} if own else None, **settings)
-        self.formulas = self.backend.twins(gaussian_log_p, gaussian_backward, linear_backward_bias)
-        self._whole = getattr(self.formulas, "gaussian_nll", None)  # on a device
+        self.formulas = self.backend.twins(
+            gaussian_log_p, gaussian_backward, gaussian_nll, linear_backward_bias
+        )
 
     def logvar(self, dtype: Any) -> Array:
         """Return the log variance, (1,)."""
@@ -79,23 +106,21 @@ class Gaussian(Likelihood):
 
     def backward(self, dlog_p: Array) -> Array:
         """Return deta for dlog_p (B,), and overwrite dlogvar."""
-        deta = self._back(*self.given, dlog_p[:, None])
+        eta, x = self.given
+        deta, logvar = self._rows(eta), self.logvar(eta.dtype)
+        rows = self.dlogvar_rows
+        self.formulas.gaussian_backward(eta, x, logvar, dlog_p[:, None], deta, rows)
         self.gradients()
         return deta
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta), and its gradient deta."""
-        if self._whole is not None:
-            deta = self._rows(eta)
-            logvar = self.logvar(eta.dtype)
-            return self._whole(eta, x, logvar, scale, deta, self.dlogvar_rows), deta
-        value = -scale * float(self.formulas.gaussian_log_p(eta, x, self.logvar(eta.dtype)).sum())
-        return value, self._back(eta, x, -scale)
-
-    def _back(self, eta: Array, x: Array, dlog_p: Array) -> Array:
         deta, logvar = self._rows(eta), self.logvar(eta.dtype)
-        self.formulas.gaussian_backward(eta, x, logvar, dlog_p, deta, self.dlogvar_rows)
-        return deta
+        values = [
+            self.formulas.gaussian_nll(eta[n], images, logvar, scale, deta[n], self.dlogvar_rows[n])
+            for n, images in self.blocks(eta, x)
+        ]
+        return values[0] if len(values) == 1 else sum(values), deta
 
     def _rows(self, eta: Array) -> Array:
         """Return a place for deta, and make one for each row's part of dlogvar."""
@@ -157,24 +182,32 @@ class OptimalGaussian(Gaussian):
 
     For given means no variance gives the batch a higher likelihood: d/dlogvar of the sum of
     (r^2 e^-logvar + logvar) / 2 is 0 where e^logvar = mean r^2. There the slope through logvar is
-    0, so that deta is what it is for a fixed variance. All images have a say in it: the model
-    trains in one process. What it is of the last batch is kept, as a parameter that no gradient
-    moves, and holds for every other use. Bounds of several samples weigh draws by a density that
-    must be one: for them the variance is learned, as that of `Gaussian`.
+    0, so that deta is what it is for a fixed variance. All images have a say in it: processes that
+    share a batch tell one another their sums of squares. What it is of the last batch is kept, as
+    a parameter that no gradient moves, and holds for every other use. Bounds of several samples
+    weigh draws by a density that must be one: for them the variance is learned, as that of
+    `Gaussian`.
     """
 
     kind = "gaussian-optimal"
     crosses_rows = True
+    meets = True
     source = "Rybkin, Daniilidis and Levine 2021"
     least = 1e-12  # of sigma^2: where all errors are 0 the density has no maximum
 
     def __init__(self, pixels: int, **settings: Any) -> None:
         super().__init__(pixels, **settings)
-        self.own = self.backend.twins(best_logvar)
+        self.own = self.backend.twins(best_logvar, residuals, weigh_residuals)
 
     def nll(self, eta: Array, x: Array, scale: float) -> tuple[Array, Array]:
         """Return -scale times the sum of log p(x|eta) at the best sigma^2, its gradient deta."""
-        self.params["logvar"][...] = self.own.best_logvar(eta, x, self.least)
-        value, deta = super().nll(eta, x, scale)
+        deta = self._rows(eta)
+        squares = np.empty(len(eta), eta.dtype)
+        for n, images in self.blocks(eta, x):
+            squares[n] = self.own.residuals(eta[n], images, deta[n])
+        logvar = self.params["logvar"]  # every process finds the same
+        logvar[...] = self.own.best_logvar(self.everyone(squares), eta.shape[1], self.least)
+        rows = self.dlogvar_rows
+        value = self.own.weigh_residuals(squares, logvar, scale, deta, rows)
         self.dlogvar_rows[...] = 0
         return value, deta

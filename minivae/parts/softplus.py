@@ -1,4 +1,4 @@
-"""softplus(l) = log(1 + e^l) and its slope, exact for every l: for logits, odds, and bounded scales.
+"""softplus(l) = log(1 + e^l) and its slope, exact for every l: for logits, odds and scales.
 
 Who needs them, and of what, is the parts' matter.
 """

@@ -6,6 +6,7 @@ The loop around them is training.py's, the mathematics formulas.py's, the proces
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,13 +97,14 @@ class Steps:
             raise ArgumentError(
                 f"{', '.join(crossing)} looks at all images of a batch: no {option}"
             )
-        if crossing and threads > 1:
+        apart = sorted({layer.name for layer in vae.leaves() if layer.crosses_rows > layer.meets})
+        if apart and threads > 1:
             warnings.warn(
-                f"{', '.join(crossing)} looks at all images of a batch: the model trains in one "
+                f"{', '.join(apart)} looks at all images of a batch: the model trains in one "
                 "process",
                 stacklevel=2,
             )
-        shared = threads > 1 and is_shared(vae.theta) and is_shared(adam.m) and not crossing
+        shared = threads > 1 and is_shared(vae.theta) and is_shared(adam.m) and not apart
         shared = shared and (crew is not Crew or can_fork())
         self.members = threads if shared else 1
         self.threads = 1 if shared else threads  # of oneDNN's own, which sleep while they wait
@@ -110,6 +112,7 @@ class Steps:
         self._x = empty((self.piece, vae.pixels), vae.dtype)
         self._terms = empty((self.members, 2), np.float64)
         self._settings = empty((3,), np.float64)
+        self._told = empty((self.piece,), vae.dtype)
         self._squares = empty((self.members,), np.float64)
         self._raw = np.empty((self.piece, vae.pixels), source.rows.dtype)
         self._eps = np.zeros((self.piece, vae.noise), vae.dtype)
@@ -227,10 +230,20 @@ class Steps:
             passed = n if self.members == 1 else here
             whole = self.model if passed == self.piece else self.model.window(slice(0, here))
             mine = whole.window(rows) if self.members > 1 else whole
+            if self.members > 1:
+                for layer in mine.leaves():
+                    if layer.meets:
+                        layer.everyone = partial(self._everyone, rows, here)
             uniform = None if self._uniform is None else self._uniform[rows]
             arrays = self._x[rows], self._eps[rows], self._raw[rows], uniform
             self._batches[n] = Batch(whole, mine, rows, share.start + rows.start, *arrays)
         return self._batches[n]
+
+    def _everyone(self, rows: slice, n: int, each: np.ndarray) -> np.ndarray:
+        """Return the numbers of n rows, of which `each` are mine, once all processes have told."""
+        self._told[rows] = each
+        self._crew.meet()
+        return self._told[:n]
 
     def _fill(self, batch: Batch, first: int) -> None:
         """Draw my noise and gather my images: those of the epoch's places from `first` on."""
