@@ -130,12 +130,17 @@ def _check(losses: dict[str, list[float]], batch: int) -> None:
 
     The first loss is one forward pass: float32 rounding, 1e-5. That of a hundred steps follows
     Adam, which carries rounding on: 1e-3. (After an epoch two modes of PyTorch differ by as much.)
+    Both of the losses' size, for those of densities cross 0.
     """
     losses = {name: turn[:100] for name, turn in losses.items() if turn}
     first = {name: turn[0] for name, turn in losses.items()}
     mean = {name: sum(turn) / len(turn) for name, turn in losses.items()}
-    for what, values, tolerance in (("first loss", first, 1e-5), ("mean loss", mean, 1e-3)):
-        if max(values.values()) - min(values.values()) > tolerance * max(map(abs, values.values())):
+    sizes = [sum(map(abs, turn)) / len(turn) for turn in losses.values()]
+    for what, values, most in (
+        ("first loss", first, 1e-5 * max(map(abs, first.values()), default=0.0)),
+        ("mean loss", mean, 1e-3 * max(sizes, default=0.0)),
+    ):
+        if losses and max(values.values()) - min(values.values()) > most:
             raise SystemExit(f"batch {batch}: the {what} differs: {values}")
     if losses:
         one, other = (min(mean.values()), max(mean.values()))

@@ -35,26 +35,26 @@ def discretised_logistic(
     """
     inverse = np.exp(-logscale)
     w = 2 * HALF * inverse
-    middle = (x - eta) * inverse
-    a, b = middle + 0.5 * w, middle - 0.5 * w
-    lowest, highest = x < HALF, x > 1 - HALF
+    a = x - eta
+    a *= inverse
+    b = a - 0.5 * w
+    a += 0.5 * w
+    has_upper, has_lower = x < 1 - HALF, x > HALF
+    inside = has_upper & has_lower
     above, da = softplus(-a)
     below, db = softplus(b)
-    for of_the_highest in (above, da):
-        of_the_highest[highest] = 0
-    for of_the_lowest in (below, db):
-        of_the_lowest[lowest] = 0
+    for one, there in ((above, has_upper), (da, has_upper), (below, has_lower), (db, has_lower)):
+        one *= there
     np.subtract(db, da, out=deta)
     deta *= inverse * dlog_p
     db *= b
     da *= a
     db -= da
-    log_p = -above
-    log_p -= below
-    inside = ~(lowest | highest)
-    log_p[inside] += np.log(-np.expm1(-w))
-    db[inside] -= w / np.expm1(w)
+    db -= inside * (w / np.expm1(w))
     np.multiply(db.sum(axis=1, keepdims=True), dlog_p, out=dlogscale_rows)
+    log_p = inside * np.log(-np.expm1(-w))
+    log_p -= above
+    log_p -= below
     return log_p
 
 
