@@ -11,6 +11,7 @@ import pytest
 from minivae.errors import ArgumentError
 from minivae.parts import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, spec
 from minivae.parts.continuous_bernoulli import ContinuousBernoulli
+from minivae.parts.discretised_logistic import discretised_logistic
 from minivae.parts.gamma import SMALL, digamma, log_binomial, log_factorial, log_gamma
 from minivae.parts.gaussian import Gaussian, OptimalGaussian
 from minivae.parts.gaussian_each import LEAST, DecodedGaussian
@@ -139,6 +140,39 @@ def test_log_binomial_of_a_row_does_not_depend_on_the_others():
     for row in range(40):
         for one, other in zip(whole, log_binomial(x[row : row + 1], r), strict=True):
             np.testing.assert_array_equal(one[row], other[0])
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-6), ("float64", 5e-15)])
+@pytest.mark.parametrize("logscale", [-5.0, -2.0, 0.0, 2.0])
+def test_the_discretised_logistic_is_exact_near_and_far(dtype, error, logscale):
+    """Against a bin's share and its slopes by definition in 80 bits; far: e^-a is infinite."""
+    rng = np.random.default_rng(0)
+    eta = np.concatenate([rng.random((8, 9)), 3 * rng.normal(size=(8, 9))]).astype(dtype)
+    eta[4, 3:5], eta[5] = (9.0, -7.0), 30.0  # a few numbers of a row, and all
+    x = (rng.integers(0, 256, eta.shape) / 255).astype(dtype)
+    x[:, 0], x[:, 1], x[4, 3] = 0, 1, 1
+    deta, rows = np.empty_like(eta), np.empty((len(eta), 1), dtype)
+    log_p = discretised_logistic(eta, x, np.array([logscale], dtype), -0.5, deta, rows)
+    assert log_p.dtype == dtype
+
+    wide = eta.astype(np.longdouble)
+    scale = np.exp(np.longdouble(np.dtype(dtype).type(logscale)))
+    middle = (x.astype(np.longdouble) - wide) / scale
+    half = 1 / (np.longdouble(510) * scale)
+    a, b = middle + half, middle - half
+
+    def share(l):
+        return np.exp(np.minimum(l, 0)) / (1 + np.exp(-abs(l)))
+
+    inner = np.where(middle > 0, share(-b) - share(-a), share(a) - share(b))
+    p = np.select([x == 0, x == 1], [share(a), share(-b)], inner)
+    at_a, at_b = (np.where(x == end, 0, share(l) * share(-l)) for end, l in ((1, a), (0, b)))
+    np.testing.assert_allclose(log_p, np.log(p).astype(float), rtol=error, atol=error)
+    by_eta = -0.5 * (at_b - at_a) / p
+    np.testing.assert_allclose(deta * float(scale), by_eta.astype(float), rtol=error, atol=error)
+    by_scale = -0.5 * ((at_b * b - at_a * a) / p).sum(axis=1)
+    size = float(abs((at_b * b - at_a * a) / p).max())
+    np.testing.assert_allclose(rows[:, 0], by_scale.astype(float), atol=error * max(1.0, size))
 
 
 def test_a_text_names_a_part_and_is_written_again():

@@ -32,30 +32,56 @@ def discretised_logistic(
 
     d log p / da = sigmoid(-a) + 1/(e^w - 1) and d log p / db = -sigmoid(b) - 1/(e^w - 1); by eta
     both count -1/s, by log s -a and -b.
+
+    All but two passes need e^-a and e^-b, one exponential times a number each, and one logarithm:
+    softplus(-a) + softplus(b) = b + log((1 + e^-a) (1 + e^-b)). A row for which that is infinite
+    is computed by terms that do not grow.
     """
     inverse = np.exp(-logscale)
-    w = 2 * HALF * inverse
-    a = x - eta
-    a *= inverse
-    b = a - 0.5 * w
-    a += 0.5 * w
-    has_upper, has_lower = x < 1 - HALF, x > HALF
-    inside = has_upper & has_lower
-    above, da = softplus(-a)
-    below, db = softplus(b)
-    for one, there in ((above, has_upper), (da, has_upper), (below, has_lower), (db, has_lower)):
-        one *= there
+    half = HALF * inverse
+    there = x < 1 - HALF, x > HALF  # whether there is an upper end, and a lower
+    inside = there[0] & there[1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        middle = x - eta
+        middle *= inverse
+        e = np.exp(-middle)
+        to_a, to_b = e * np.exp(-half), np.multiply(e, np.exp(half), out=e)
+        to_a *= there[0]
+        to_b *= there[1]
+        above, below = 1 + to_a, 1 + to_b
+        da = np.divide(to_a, above, out=to_a)
+        db = np.divide(there[1], below, out=to_b)
+        above *= below
+        log_p = np.log(above, out=above)
+        np.subtract(middle, half, out=below)  # b
+        log_p += below * there[1]
+        np.subtract(inside * np.log(-np.expm1(-2 * half)), log_p, out=log_p)
+        _slopes(da, db, middle + half, below, inside, logscale, dlog_p, deta, dlogscale_rows)
+    for n in np.flatnonzero(~np.isfinite(np.einsum("bd->b", log_p))):
+        rows = slice(n, n + 1)
+        a, b = middle[rows] + half, middle[rows] - half
+        above, da = softplus(-a)
+        below, db = softplus(b)
+        upper, lower = there[0][rows], there[1][rows]
+        log_p[rows] = inside[rows] * np.log(-np.expm1(-2 * half)) - above * upper - below * lower
+        last = inside[rows], logscale, dlog_p, deta[rows], dlogscale_rows[rows]
+        _slopes(da * upper, db * lower, a, b, *last)
+    return log_p
+
+
+def _slopes(
+    da: Array, db: Array, a: Array, b: Array, inside: Array, logscale: Array, dlog_p: float,
+    deta: Array, dlogscale_rows: Array,
+) -> None:  # fmt: skip
+    """Overwrite deta and dlogscale_rows, for da = sigmoid(-a), db = sigmoid(b), 0 without an end."""
     np.subtract(db, da, out=deta)
-    deta *= inverse * dlog_p
+    deta *= np.exp(-logscale) * dlog_p
+    w = 2 * HALF * np.exp(-logscale)
     db *= b
     da *= a
     db -= da
     db -= inside * (w / np.expm1(w))
     np.multiply(db.sum(axis=1, keepdims=True), dlog_p, out=dlogscale_rows)
-    log_p = inside * np.log(-np.expm1(-w))
-    log_p -= above
-    log_p -= below
-    return log_p
 
 
 class DiscretisedLogistic(Pixelwise):
