@@ -76,6 +76,9 @@ def main() -> None:
     parser.add_argument(
         "--model", default="bernoulli", help="a likelihood, iwae:K, or convolutions"
     )
+    parser.add_argument(
+        "--compared", type=int, default=100, help="steps whose losses are compared, at most"
+    )
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
     options = parser.parse_args()
     wanted = [part for part in options.only.split(",") if part]
@@ -95,15 +98,19 @@ def main() -> None:
     contestants = [Contestant(name, options.threads, model=model) for name in names]
     try:
         for batch in (int(part) for part in options.batches.split(",")):
-            compare(contestants, batch, max(1, options.images // batch), options.rounds)
+            steps = max(1, options.images // batch)
+            compare(contestants, batch, steps, options.rounds, options.compared)
     finally:
         for contestant in contestants:
             contestant.close()
 
 
-def compare(contestants: list[Contestant], batch: int, steps: int, rounds: int) -> None:
+def compare(
+    contestants: list[Contestant], batch: int, steps: int, rounds: int, compared: int = 100
+) -> None:
     """Check the losses of one turn of each, then time the rounds and print a table."""
-    _check({c.name: c.ask(f"prepare {batch} {steps}")["losses"] for c in contestants}, batch)
+    losses = {c.name: c.ask(f"prepare {batch} {steps}")["losses"] for c in contestants}
+    _check({name: turn[:compared] for name, turn in losses.items()}, batch)
     times: dict[str, list[float]] = {c.name: [] for c in contestants}
     peaks: dict[str, float] = {}
     for _ in range(rounds):
@@ -132,7 +139,7 @@ def _check(losses: dict[str, list[float]], batch: int) -> None:
     Adam, which carries rounding on: 1e-3. (After an epoch two modes of PyTorch differ by as much.)
     Both of the losses' size, for those of densities cross 0.
     """
-    losses = {name: turn[:100] for name, turn in losses.items() if turn}
+    losses = {name: turn for name, turn in losses.items() if turn}
     first = {name: turn[0] for name, turn in losses.items()}
     mean = {name: sum(turn) / len(turn) for name, turn in losses.items()}
     sizes = [sum(map(abs, turn)) / len(turn) for turn in losses.values()]
@@ -144,9 +151,10 @@ def _check(losses: dict[str, list[float]], batch: int) -> None:
             raise SystemExit(f"batch {batch}: the {what} differs: {values}")
     if losses:
         one, other = (min(mean.values()), max(mean.values()))
-        start = min(first.values())
+        start, steps = min(first.values()), min(map(len, losses.values()))
         print(
-            f"batch {batch}: all start at {start:.3f} nats, mean of 100 steps {one:.3f}-{other:.3f}"
+            f"batch {batch}: all start at {start:.3f} nats, mean of {steps} steps "
+            f"{one:.3f}-{other:.3f}"
         )
 
 

@@ -73,7 +73,7 @@ def _slopes(
     da: Array, db: Array, a: Array, b: Array, inside: Array, logscale: Array, dlog_p: float,
     deta: Array, dlogscale_rows: Array,
 ) -> None:  # fmt: skip
-    """Overwrite deta and dlogscale_rows, for da = sigmoid(-a), db = sigmoid(b), 0 without an end."""
+    """Overwrite deta and dlogscale_rows, for da = sigmoid(-a), db = sigmoid(b), or 0."""
     np.subtract(db, da, out=deta)
     deta *= np.exp(-logscale) * dlog_p
     w = 2 * HALF * np.exp(-logscale)
