@@ -97,7 +97,9 @@ class Steps:
             raise ArgumentError(
                 f"{', '.join(crossing)} looks at all images of a batch: no {option}"
             )
-        apart = sorted({layer.name for layer in vae.leaves() if layer.crosses_rows > layer.meets})
+        apart = sorted(
+            {layer.name for layer in vae.leaves() if layer.crosses_rows and not layer.meets}
+        )
         if apart and threads > 1:
             warnings.warn(
                 f"{', '.join(apart)} looks at all images of a batch: the model trains in one "
