@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
+import likelihoods
 from machine import cores, describe, unpin
 
 from minivae.products import onednn_file
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=25600, help="images in one turn")
     parser.add_argument("--only", default="", help="parts of names, separated by commas")
     parser.add_argument(
-        "--model", default="bernoulli", help="a likelihood, iwae:K, or convolutions"
+        "--model", default="bernoulli", help=f"iwae:K, convolutions, {', '.join(likelihoods.NAMES)}"
     )
     parser.add_argument(
         "--compared", type=int, default=100, help="steps whose losses are compared, at most"

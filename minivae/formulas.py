@@ -177,7 +177,7 @@ def bernoulli_log_likelihood(
     K rows in turn may be of one image: x is (N / K, D). One pixel has x l - softplus(l), as in
     `bernoulli_nll`, with slope x - sigmoid(l): `slopes` (N, D), if given, are overwritten with it.
     """
-    shape = len(x), len(logits) // len(x), x.shape[1]
+    shape = len(x), len(logits) // max(1, len(x)), x.shape[1]
     e = np.empty_like(logits) if slopes is None else slopes
     with np.errstate(over="ignore", invalid="ignore"):
         np.exp(logits, out=e)

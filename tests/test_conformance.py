@@ -243,15 +243,17 @@ def test_a_window_is_the_whole(kind):
 
 
 @likelihoods
+@pytest.mark.parametrize("bound", ["elbo", "iwae:3"])
 @pytest.mark.skipif(not can_fork(), reason="this process cannot share work by forking")
-def test_processes_train_as_one_does(kind):
+def test_processes_train_as_one_does(kind, bound):
+    """Also where the last batch has fewer images than there are processes."""
     ends = []
-    for threads in (1, 2):
-        vae = whole(kind)
-        images = batch(kind, 50, np.float32)[0]
+    for threads in (1, 3):
+        vae = whole(kind, bound=bound)
+        images = batch(kind, 41, np.float32)[0]
         steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(images), 20, threads)
         assert steps.members == threads
-        steps.begin(np.arange(50), RowNoise(0, "eps"), RowNoise(0, "binarize"))
+        steps.begin(np.arange(41), RowNoise(0, "eps"), RowNoise(0, "binarize"))
         for i in range(3):
             steps.step(i)
         steps.close()

@@ -404,3 +404,32 @@ def test_a_model_in_private_memory_trains_alone(monkeypatch):
     vae = VAE(30, hidden=(12, 8), latent=4)
     steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(IMAGES), 20, 2)
     assert steps.members == 1
+
+
+@forks
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"hidden": "c4,8"},
+        {"hidden": "c4,r4,8"},
+        {"prior": "mixture:3"},
+        {"posterior": "full"},
+        {"bound": "freebits:0.1"},
+        {"bound": "dreg:4"},
+    ],
+    ids=str,
+)
+def test_a_last_batch_of_fewer_images_than_processes(parts):
+    """One image, and three processes: the first passes it alone, all compute its gradients."""
+    images, ends = np.random.default_rng(0).random((9, 64), np.float32), []
+    for threads in (1, 3):
+        vae = VAE(64, **{"hidden": (12, 8), "latent": 4, "seed": 1} | parts)
+        steps = Steps(vae, Adam(vae.parameters, vae.backend), Source(images), 4, threads)
+        assert steps.members == threads
+        for _ in range(2):
+            steps.begin(np.arange(9), RowNoise(0, "eps"), RowNoise(0, "binarize"))
+            for i in range(3):
+                steps.step(i)
+        steps.close()
+        ends.append(vae.theta.copy())
+    np.testing.assert_allclose(*ends, rtol=1e-4, atol=1e-6)

@@ -99,10 +99,13 @@ class Likelihood(Layer):
         return self.backend.twins(repeat_rows).repeat_rows(x, room)
 
     def blocks(self, eta: Array, x: Array) -> Iterator[tuple[slice, Array]]:
-        """Yield some rows of eta, as many as stay in a cache for all passes, and their images x."""
-        times = len(eta) // len(x)
-        images = max(1, self.backend.block // eta.shape[1] // times)
-        for first in range(0, len(x), images):
+        """Yield some rows of eta, as many as stay in a cache for all passes, and their images x.
+
+        At least once: a process may have no rows of a small batch.
+        """
+        times = len(eta) // max(1, len(x))
+        images = max(1, self.backend.block // eta.shape[1] // max(1, times))
+        for first in range(0, max(1, len(x)), images):
             last = min(first + images, len(x))
             yield slice(first * times, last * times), x[first:last]
 

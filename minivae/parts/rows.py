@@ -12,13 +12,15 @@ from minivae.params import Array
 
 def repeat_rows(rows: Array, out: Array) -> Array:
     """Overwrite out (B K, C) with each of the rows (B, C) K times."""
-    out.reshape(len(rows), len(out) // len(rows), -1)[...] = rows[:, None]
+    times = len(out) // max(1, len(rows))  # there may be none
+    out.reshape(len(rows), times, out.shape[1])[...] = rows[:, None]
     return out
 
 
 def join_rows(rows: Array, out: Array) -> Array:
     """Overwrite out (B, C) with the sums of K of the rows (B K, C) each: `repeat_rows`, back."""
-    return rows.reshape(len(out), len(rows) // len(out), -1).sum(axis=1, out=out)
+    times = len(rows) // max(1, len(out))
+    return rows.reshape(len(out), times, rows.shape[1]).sum(axis=1, out=out)
 
 
 def sum_rows(rows: Array) -> Array:

@@ -228,11 +228,12 @@ class Steps:
         if n not in self._batches:
             share = slice(0, n) if self.ranks is None else self.ranks.rows(n)
             here = share.stop - share.start  # other ranks have theirs
-            rows = self._crew.rows(here)
+            alone = here < self.members  # too few images: the first process passes them all
+            rows = slice(0, 0 if self._crew.k else here) if alone else self._crew.rows(here)
             passed = n if self.members == 1 else here
             whole = self.model if passed == self.piece else self.model.window(slice(0, here))
             mine = whole.window(rows) if self.members > 1 else whole
-            if self.members > 1:
+            if not alone and self.members > 1:
                 for layer in mine.leaves():
                     if layer.meets:
                         layer.everyone = partial(self._everyone, rows, here)
@@ -285,8 +286,9 @@ class Steps:
         """Pass my rows of n images forward and back; give my part of all rows' gradient."""
         batch = self._batch(n)
         self._fill(batch, first)
-        model = batch.mine
-        terms = model.bound.step(model, batch.x, batch.eps, scale, self.vae.beta)
+        model, terms = batch.mine, (0.0, 0.0)
+        if len(batch.x) or self.members == 1:
+            terms = model.bound.step(model, batch.x, batch.eps, scale, self.vae.beta)
         self._crew.meet()  # every layer has kept what its gradients need, of all images
         batch.whole.gradients(part)
         return terms
