@@ -57,15 +57,16 @@ def discretised_logistic(
         log_p += below * there[1]
         np.subtract(inside * np.log(-np.expm1(-2 * half)), log_p, out=log_p)
         _slopes(da, db, middle + half, below, inside, logscale, dlog_p, deta, dlogscale_rows)
-    for n in np.flatnonzero(~np.isfinite(np.einsum("bd->b", log_p))):
-        rows = slice(n, n + 1)
-        a, b = middle[rows] + half, middle[rows] - half
+    rows = np.flatnonzero(~np.isfinite(np.einsum("bd->b", log_p)))
+    if len(rows):
+        middle, inside, upper, lower = (one[rows] for one in (middle, inside, *there))
+        a, b = middle + half, middle - half
         above, da = softplus(-a)
         below, db = softplus(b)
-        upper, lower = there[0][rows], there[1][rows]
-        log_p[rows] = inside[rows] * np.log(-np.expm1(-2 * half)) - above * upper - below * lower
-        last = inside[rows], logscale, dlog_p, deta[rows], dlogscale_rows[rows]
-        _slopes(da * upper, db * lower, a, b, *last)
+        log_p[rows] = inside * np.log(-np.expm1(-2 * half)) - above * upper - below * lower
+        found = np.empty_like(middle), np.empty_like(middle[:, :1])
+        _slopes(da * upper, db * lower, a, b, inside, logscale, dlog_p, *found)
+        deta[rows], dlogscale_rows[rows] = found
     return log_p
 
 
