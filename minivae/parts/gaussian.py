@@ -39,8 +39,7 @@ def gaussian_backward(
     d log p / d eta = r e^-logvar, and d log p / d logvar = (r^2 e^-logvar - 1) / 2, summed over
     the D pixels of a row.
     """
-    np.subtract(x, eta, out=deta)
-    squares = np.einsum("bd,bd->b", deta, deta)[:, None]
+    squares = residuals(eta, x, deta)[:, None]
     np.multiply(squares * np.exp(-logvar) - x.shape[1], 0.5 * dlog_p, out=dlogvar_rows)
     deta *= np.exp(-logvar) * dlog_p
 
