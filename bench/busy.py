@@ -21,7 +21,7 @@ from statistics import median
 
 from machine import cores, describe, unpin
 
-from minivae import products
+from minivae import onednn
 
 SPIN = """
 import os, sys
@@ -88,8 +88,8 @@ def main() -> None:
     options = parser.parse_args()
     if not hasattr(os, "sched_setaffinity") or len(cores()) < 2:
         sys.exit("busy.py: at least two cores and a system that gives them out are needed")
-    print(describe("numpy", "onednn"), "\n")
-    kinds = [kind for kind in KINDS if KINDS[kind][3] == "numpy" or products.onednn_file()]
+    print(describe("numpy", "onednn-cpu-gomp"), "\n")
+    kinds = [kind for kind in KINDS if KINDS[kind][3] == "numpy" or onednn.file()]
     for batch in map(int, options.batches.split(",")):
         times: dict[tuple[str, bool], list[float]] = {}
         for _ in range(options.rounds):

@@ -24,7 +24,7 @@ from statistics import median
 import likelihoods
 from machine import cores, describe, unpin
 
-from minivae.products import onednn_file
+from minivae import onednn
 
 HERE = Path(__file__).resolve().parent
 NAMES = (
@@ -161,7 +161,7 @@ def _check(losses: dict[str, list[float]], batch: int) -> None:
 
 def _can_run(name: str, options: argparse.Namespace) -> bool:
     library = "onednn" if "oneDNN" in name else name.split()[0].split(".")[0]
-    if library == "onednn" and onednn_file() is None:
+    if library == "onednn" and onednn.file() is None:
         print(f"{name}: left out, minivae[fast] is not installed", file=sys.stderr)
         return False
     if library in ("torch", "jax") and find_spec(library) is None:

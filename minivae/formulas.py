@@ -22,12 +22,17 @@ FEW_ROWS = 64  # up to which `matmul` turns x W^T around
 
 def matmul(a: Array, b: Array, out: Array) -> Array:
     """Overwrite `out` with the matrix product a b; every product of the engine passes here."""
-    if products.in_use is not None and products.matmul(a, b, out):
+    few = FEW_ROWS if products.in_use is None else products.in_use.FEW_ROWS
+    if 1 < len(a) <= few and b.T.flags.c_contiguous:
+        # x W^T for few rows: up to twice as fast is its transpose, W x^T, because libraries have
+        # to turn W around in the one and not in the other (bench/README.md).
+        np.copyto(out, _product(b.T, a.T, np.empty(out.shape[::-1], out.dtype)).T)
         return out
-    if 1 < len(a) <= FEW_ROWS and b.T.flags.c_contiguous:
-        # x W^T for few rows: OpenBLAS is up to twice as fast at its transpose, W x^T, because it
-        # has to turn W around in the one and not in the other (bench/README.md).
-        np.copyto(out, np.matmul(b.T, a.T).T)
+    return _product(a, b, out)
+
+
+def _product(a: Array, b: Array, out: Array) -> Array:
+    if products.in_use is not None and products.in_use.matmul(a, b, out):
         return out
     return np.matmul(a, b, out=out)
 

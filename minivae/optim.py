@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minivae import products
 from minivae.backend import Backend
 from minivae.denormals import Flushed
 from minivae.errors import ArgumentError
@@ -143,6 +144,20 @@ class Adam(Optimizer):
         self._rate, self._floor = self.formulas.adam_constants(
             self.steps, self.rate, self.beta1, self.beta2, self.eps
         )
+
+    def update(self, part: slice) -> None:
+        """Update one part of the vector; processes may update different parts at once."""
+        if products.in_use is None or not self._update_by(products.in_use, part):
+            super().update(part)
+
+    def _update_by(self, library: Any, part: slice) -> bool:
+        """Let a library update it in three passes, and return True, if it takes such vectors."""
+        vectors = [each[part] for each in (self.theta, self.grad, self.m, self.v)]
+        if vectors[0].dtype != "f4":
+            return False
+        if self.decay:
+            vectors[0] *= 1 - self.rate * self.decay
+        return library.adam(*vectors, self.beta1, self.beta2, self._rate, self._floor)
 
     def _update(self, block: slice) -> None:
         if self.decay:

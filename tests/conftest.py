@@ -29,6 +29,5 @@ def library(request):
     if name is None:
         yield
     else:
-        products.LEAST = 0
         with products.using(name):
             yield
