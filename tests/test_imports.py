@@ -15,9 +15,9 @@ ROOT = Path(minivae.__file__).parent
 # A wing (a folder) is one name here. `cuda` comes before `backend`, which opens it when it is
 # asked for; `parts` and `networks` before `vae`, which is composed of them.
 ORDER = """
-    errors views onednn products inputs formulas params noise denormals cuda backend layers parts
-    networks vae optim gradcheck storage data looking training runs jobs exporting teaching estimator
-    cli
+    errors views onednn products inputs formulas params noise denormals cuda backend layers
+    parts networks vae optim gradcheck storage data looking training runs jobs exporting teaching
+    estimator cli
 """.split()  # noqa: SIM905
 ALONE = {"errors", "params", "noise", "denormals"}  # they import nothing of ours
 
