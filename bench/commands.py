@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="parts of names, separated by commas")
     options = parser.parse_args()
-    print(describe("numpy", "torch", "jax", "onednn"))
+    print(describe("numpy", "torch", "jax", "onednn-cpu-gomp"))
     print(f"{options.epochs} epochs of MNIST in batches of 128, {options.rounds} rounds in turn\n")
     wanted = [part for part in options.only.split(",") if part]
     names = [name for name in ("minivae train", *SCRIPTS) if _can_run(name, wanted)]

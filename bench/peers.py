@@ -90,7 +90,7 @@ def main() -> None:
     if options.model != "bernoulli" and "products alone" in names:
         names.remove("products alone")  # those of the plain step
 
-    print(describe("numpy", "torch", "jax", "onednn"))
+    print(describe("numpy", "torch", "jax", "onednn-cpu-gomp"))
     print(
         f"{options.model}, {options.threads} threads, {options.rounds} rounds in turn, "
         "microseconds per step\n"
