@@ -164,7 +164,7 @@ class OneDNN:
     ) -> tuple[_Made, ...]:
         """Return the primitive for such matrices, and its forms of a, b and out."""
         left, right = self._matrix(a, a_strides), self._matrix(b, b_strides)
-        result = self._matrix((a[0], b[1]), out_strides, turned=False)
+        result = self._matrix((a[0], b[1]), out_strides)
         return self._primitive("matmul", left, right, None, result), left, right, result
 
     def _update(
@@ -209,13 +209,13 @@ class OneDNN:
                 arguments.append((k * AFTER | RIGHT, *operand[0]))
         return self._call(primitive, arguments)
 
-    def _matrix(self, shape: Sequence[int], strides: Sequence[int], turned: bool = True) -> Any:
-        """Return the form of a matrix whose rows, or, where it may be turned, columns lie whole."""
+    def _matrix(self, shape: Sequence[int], strides: Sequence[int]) -> _Made:
+        """Return the form of a matrix whose rows or columns lie whole."""
         rows, columns = shape
         down, across = (stride // 4 for stride in strides)
         if rows and columns and across == 1 and (down >= columns or rows == 1):
             return self._form(shape, (max(down, columns), 1))
-        if rows and columns and turned and down == 1 and (across >= rows or columns == 1):
+        if rows and columns and down == 1 and (across >= rows or columns == 1):
             return self._form(shape, (1, max(across, rows)))
         raise _Declined
 

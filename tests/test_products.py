@@ -204,6 +204,7 @@ def test_forms_of_a_step_pass_without_a_copy(form):
     "a, b, out",
     [
         (whole((500, 70), "f8"), whole((70, 40), "f8"), np.empty((500, 40))),
+        (whole((500, 70)).astype("i4"), whole((70, 40)).astype("i4"), np.empty((500, 40), "i4")),
         (whole(7), whole((7, 400000)), np.empty(400000, "f4")),
         (whole((500, 140))[:, ::2], whole((70, 40)), np.empty((500, 40), "f4")),
         (whole((500, 70))[::-1], whole((70, 40)), np.empty((500, 40), "f4")),
@@ -212,7 +213,17 @@ def test_forms_of_a_step_pass_without_a_copy(form):
         (whole((5, 0)), whole((0, 4)), np.empty((5, 4), "f4")),
         (whole((5, 7)), whole((7, 4)), np.empty((5, 4), "f4")),
     ],
-    ids=["float64", "vector", "gaps", "reversed", "repeated", "turned result", "nothing", "small"],
+    ids=[
+        "float64",
+        "whole numbers",
+        "vector",
+        "gaps",
+        "reversed",
+        "repeated",
+        "turned result",
+        "nothing",
+        "small",
+    ],
 )
 def test_what_onednn_does_not_take_is_numpys(monkeypatch, a, b, out):
     monkeypatch.setattr(OneDNN, "LEAST", 200_000)
