@@ -197,7 +197,6 @@ class Steps:
     def _prepare(self, order: np.ndarray, eps: RowNoise, uniform: RowNoise) -> None:
         self._order, self._eps_noise, self._uniform_noise = order, eps, uniform
         self._count = -(-len(order) // self.batch_size)
-        self._filled: int | None = None  # the place of the images that are gathered already
 
     def _end_epoch(self, abandon: bool = False) -> None:
         if self._under_way and abandon:
@@ -212,7 +211,6 @@ class Steps:
             self._crew.spread()
             self._prepare(self._room[:count], *noise)
             for i in range(first, self._count):
-                self._fill_ahead(i)
                 if not self._crew.follow():
                     self._crew.meet()
                     break
@@ -263,14 +261,6 @@ class Steps:
             uniform=batch.uniform,
         )
 
-    def _fill_ahead(self, i: int) -> None:
-        """As another process: fill the first piece of step i while the first ends step i - 1."""
-        first = i * self.batch_size
-        n = min(self.batch_size, len(self._order) - first)
-        with Flushed():
-            self._fill(self._batch(min(n, self.piece)), first)
-        self._filled = first
-
     def _take(self, i: int) -> int:
         """Compute this process's share of step i; return how many images the batch has."""
         first, part = i * self.batch_size, self._parts[self._crew.k]
@@ -295,9 +285,7 @@ class Steps:
     def _pass(self, first: int, n: int, scale: float, part: slice) -> Any:
         """Pass my rows of n images forward and back; give my part of all rows' gradient."""
         batch = self._batch(n)
-        if self._filled != first:
-            self._fill(batch, first)
-        self._filled = None
+        self._fill(batch, first)
         model, terms = batch.mine, (0.0, 0.0)
         if len(batch.x) or self.members == 1:
             terms = model.bound.step(model, batch.x, batch.eps, scale, self.vae.beta)
