@@ -1,7 +1,7 @@
 """The library behind matrix products: NumPy's own, or oneDNN where ``minivae[fast]`` is installed.
 
-formulas.matmul asks here for every product; which library a run uses, with how many threads, is
-decided and remembered by training/.
+formulas.matmul asks here for every product, optim.Adam for every update; which library a run uses,
+with how many threads, is decided and remembered by training/.
 """
 
 from __future__ import annotations
@@ -62,15 +62,15 @@ def describe() -> str:
 
 @contextmanager
 def using(library: str, threads: int = 1) -> Iterator[None]:
-    """Let a library compute all products of float32 matrices within this block.
+    """Let a library compute products of float32 matrices, and Adam's updates, within this block.
 
     Parameters
     ----------
     library : str
         "numpy" or "onednn".
     threads : int
-        Threads of oneDNN. What it was loaded with stays for this process: give 1 where processes
-        are forked, for they have none of its threads. NumPy's are set by `training.crew`.
+        Threads of oneDNN: give 1 where processes are forked, for they have none of them. NumPy's
+        are set by `training.crew`.
 
     Raises
     ------

@@ -267,7 +267,8 @@ class Every(click.ParamType):
 @click.option(
     "--products",
     type=click.Choice(["numpy", "onednn"]),
-    help="What multiplies matrices on the CPU. Default: what is quicker; onednn: minivae[fast].",
+    help="What multiplies matrices, and updates by Adam, on the CPU. Default: what is quicker; "
+    "onednn: minivae[fast].",
 )
 @click.option(
     "--ranks",
