@@ -297,6 +297,16 @@ def file() -> str | None:
     return next(found, None)
 
 
+def version() -> str:
+    """Return the version of the package, in words."""
+    from importlib import metadata
+
+    try:
+        return f"{PACKAGE} {metadata.version(PACKAGE)}"
+    except metadata.PackageNotFoundError:
+        return "onednn"
+
+
 def _load(path: str, threads: int) -> tuple[ctypes.CDLL, ctypes.CDLL]:
     """Return OpenMP, which reads its settings while it is loaded, and the library."""
     settings = {"OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": LOOKS}

@@ -147,6 +147,22 @@ def test_a_run_remembers_its_library_and_repeats_it(tmp_path, pretended):
         assert (pretended.products > before) == (library is None)
 
 
+def test_a_run_that_goes_on_with_another_version_is_told(tmp_path, pretended, monkeypatch):
+    data, lines = runs.dataset(), []
+    monkeypatch.setattr(onednn, "version", lambda: "onednn-cpu-gomp 2023.2.0")
+    training = Training(runs.training(data).vae, data, batch_size=16)
+    list(training.run(1, threads=1))
+    checkpoint.save(tmp_path / "run.npz", training.vae, training)
+    for version, said in (("2023.2.0", 0), ("2024.0.0", 1)):
+        monkeypatch.setattr(onednn, "version", lambda version=version: f"onednn-cpu-gomp {version}")
+        again = checkpoint.resume(tmp_path / "run.npz", data)
+        again.notice = lines.append
+        list(again.run(2, threads=1))
+        assert len(lines) == said
+    assert "2023.2.0, and goes on with" in lines[0]
+    assert lines[0].endswith("2024.0.0: equal up to rounding, not to the bit")
+
+
 def test_a_run_begun_with_onednn_does_not_go_on_without_a_word(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("d.npy", runs.images(64))

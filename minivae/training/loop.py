@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minivae import onednn
 from minivae import products as libraries
 from minivae.backend import is_shared
 from minivae.data.dataset import Dataset
@@ -291,7 +292,7 @@ class Training:
         now = self.vae.backend.name
         if now == "numpy":
             now = f"{steps.members} process{'es' * (steps.members > 1)} and {kernel()}"
-            now += " with onednn" * (self.products == "onednn")
+            now += f" with {onednn.version()}" * (self.products == "onednn")
         equal = "equal up to rounding, not to the bit"
         if self.ranks is not None:
             now += f" on each of {self.ranks.size} ranks"
