@@ -89,9 +89,7 @@ def minivae_steps(
     epoch = open_steps(vae, adam, Source(images), batch, threads)
 
     def run() -> np.ndarray:
-        with libraries.using(
-            library, epoch.threads
-        ):  # the other processes are forked in the first `begin`
+        with libraries.using(library, epoch.threads):  # other processes are forked in `begin`
             epoch.begin(order.ravel(), RowNoise(0, "eps", 1), RowNoise(0, "binarize", 1))
             return np.array([epoch.step(i) for i in range(steps)])
 

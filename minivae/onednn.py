@@ -26,7 +26,7 @@ NUMPY = "use --products numpy"
 SHAPES = ((1, 1, 1), (3, 5, 2), (16, 20, 128), (33, 257, 100), (64, 784, 256), (128, 256, 784))
 LENGTHS = (1, 17, 5000)  # and of vectors that it must update rightly
 # While it waits for its other threads a thread looks this often whether they are done, and then
-# sleeps: with as many looks as are usual a busy machine is ten times as slow (bench/README.md).
+# sleeps: with as many looks as are usual a busy machine is many times as slow (bench/README.md).
 LOOKS = "3000"
 
 CPU, IN_ORDER, FLOAT32, MOST_DIMENSIONS = 1, 1, 3, 12  # dnnl_types.h

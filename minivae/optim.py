@@ -153,7 +153,7 @@ class Adam(Optimizer):
     def _update_by(self, library: Any, part: slice) -> bool:
         """Let a library update it in three passes, and return True, if it takes such vectors."""
         vectors = [each[part] for each in (self.theta, self.grad, self.m, self.v)]
-        if vectors[0].dtype != "f4":
+        if not isinstance(vectors[0], np.ndarray) or vectors[0].dtype != "f4":
             return False
         if self.decay:
             vectors[0] *= 1 - self.rate * self.decay

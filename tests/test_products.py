@@ -302,6 +302,24 @@ def test_adam_of_float64_is_numpys():
     np.testing.assert_allclose(vae.theta, 1 - 0.5e-3 - 1e-3, rtol=1e-8)
 
 
+def test_arrays_of_another_library_are_left_to_their_own(pretended):
+    """A model on a GPU, while a library for the CPU is in use."""
+
+    class Device:
+        dtype = np.dtype("f4")
+
+        def __getitem__(self, part):
+            return self
+
+    vae = VAE(4, (3,), 2)
+    adam = Adam(vae.parameters, vae.backend)
+    adam.theta = Device()
+    with using("onednn"):
+        adam.advance()
+        assert not adam._update_by(products.in_use, slice(0, 4))
+    assert not pretended.updates
+
+
 @installed
 def test_what_is_prepared_for_an_address_is_right_for_whoever_lies_there_next():
     """Thousands of arrays in turn, more than are remembered, some where others were freed."""
