@@ -126,14 +126,11 @@ class OneDNN:
         beta2: float,
         rate: float,
         floor: float,
-    ) -> bool:
-        """Compute `formulas.adam` and return True, if these are float32 vectors without gaps."""
-        vectors = theta, grad, m, v
-        if any(each.dtype != "f4" or each.strides != (4,) for each in vectors) or not theta.size:
-            return False
-        addresses = map(_address, vectors)
-        self._kept()[1](theta.size, beta1, beta2, *addresses)(rate, floor)
-        return True
+    ) -> None:
+        """As `formulas.adam`, for float32 vectors without gaps."""
+        if theta.size:
+            addresses = map(_address, (theta, grad, m, v))
+            self._kept()[1](theta.size, beta1, beta2, *addresses)(rate, floor)
 
     # --- What is made once for a form of arrays --------------------------------------------------
 

@@ -88,9 +88,14 @@ class Optimizer:
 
     def update(self, part: slice) -> None:
         """Update one part of the vector; processes may update different parts at once."""
-        block = self.backend.block
+        block = self._block
         for start in range(part.start - part.start % block, part.stop, block):
             self._update(slice(max(start, part.start), min(start + block, part.stop)))
+
+    @property
+    def _block(self) -> int:
+        """Numbers that are updated at a time."""
+        return self.backend.block
 
     def _update(self, block: slice) -> None:
         raise NotImplementedError
@@ -145,34 +150,25 @@ class Adam(Optimizer):
             self.steps, self.rate, self.beta1, self.beta2, self.eps
         )
 
-    def update(self, part: slice) -> None:
-        """Update one part of the vector; processes may update different parts at once."""
-        if products.in_use is None or not self._update_by(products.in_use, part):
-            super().update(part)
+    @property
+    def _library(self) -> Any:
+        """What updates in place of the formulas, if anything: it takes NumPy's float32 vectors."""
+        takes = isinstance(self.theta, np.ndarray) and self.theta.dtype == "f4"
+        return products.in_use if takes else None
 
-    def _update_by(self, library: Any, part: slice) -> bool:
-        """Let a library update it in three passes, and return True, if it takes such vectors."""
-        vectors = [each[part] for each in (self.theta, self.grad, self.m, self.v)]
-        if not isinstance(vectors[0], np.ndarray) or vectors[0].dtype != "f4":
-            return False
-        if self.decay:
-            vectors[0] *= 1 - self.rate * self.decay
-        return library.adam(*vectors, self.beta1, self.beta2, self._rate, self._floor)
+    @property
+    def _block(self) -> int:
+        return super()._block if self._library is None else len(self.theta)
 
     def _update(self, block: slice) -> None:
         if self.decay:
             self.theta[block] *= 1 - self.rate * self.decay
-        self.formulas.adam(
-            self.theta[block],
-            self.grad[block],
-            self.m[block],
-            self.v[block],
-            self.beta1,
-            self.beta2,
-            self._rate,
-            self._floor,
-            self._room[: block.stop - block.start],
-        )
+        vectors = [each[block] for each in (self.theta, self.grad, self.m, self.v)]
+        constants = self.beta1, self.beta2, self._rate, self._floor
+        if self._library is not None:
+            self._library.adam(*vectors, *constants)
+        else:
+            self.formulas.adam(*vectors, *constants, self._room[: block.stop - block.start])
 
 
 class Sgd(Optimizer):

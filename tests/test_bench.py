@@ -57,6 +57,9 @@ def test_the_contestant_of_onednn_multiplies_with_it(monkeypatch):
     class Counting:
         FEW_ROWS = 0
 
+        def __init__(self, _):
+            pass
+
         def hold(self):
             pass
 
@@ -66,10 +69,12 @@ def test_the_contestant_of_onednn_multiplies_with_it(monkeypatch):
         def adam(self, *vectors_and_constants):
             asked.append("update")
 
-    monkeypatch.setattr(onednn, "library", lambda threads=1: Counting())
+    monkeypatch.setattr(onednn, "library", lambda threads: Counting(asked.append(threads)))
+    monkeypatch.setattr("minivae.training.steps.can_fork", lambda: False)  # as in a notebook
     for library, expected in (("numpy", (0, 0)), ("onednn", (2 * 23, 2))):
-        steps, run = contestants.minivae_steps(128, 2, 1, library)
+        steps, run = contestants.minivae_steps(128, 2, 2, library)
         run()
+        assert (2 in asked) == (library == "onednn")
         steps.close()
         assert (asked.count("product"), asked.count("update")) == expected
     assert products.in_use is before

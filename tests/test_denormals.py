@@ -78,7 +78,7 @@ def test_a_step_is_flushed_by_hand_and_in_training(monkeypatch):
     """Importance weights of 1e-39 pass through the decoder's products."""
     seen, step = [], Elbo.step
     monkeypatch.setattr(Elbo, "step", lambda *given: (seen.append(flushed()), step(*given))[1])
-    monkeypatch.setattr(Adam, "update", lambda adam, block: seen.append(flushed()))
+    monkeypatch.setattr(Adam, "_update", lambda adam, block: seen.append(flushed()))
     vae, rows = VAE(6, (4,), 2), np.random.default_rng(0).random((8, 6), np.float32)
     adam = Adam(vae.parameters, vae.backend)
     vae.step(rows, np.zeros((8, 2)))
